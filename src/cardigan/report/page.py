@@ -1,0 +1,300 @@
+"""One self-contained HTML page about a run.
+
+It loads nothing: images are data URIs, charts are inline SVG, and a content security policy forbids the rest. What it
+shows are plain values, so it can be written from a run folder long after training, on a machine without torch.
+"""
+
+import base64
+import hashlib
+import importlib.resources
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from cardigan.errors import CardiganError
+from cardigan.report import animation
+from cardigan.report.curves import chart
+from cardigan.report.grids import Pixels, encode_webp, grid, reduce, tidy_columns, write_bytes
+
+MOST_IMAGES, FEWEST_IMAGES, MOST_PIXELS = 64, 16, 64 * 96 * 96  # of real and of generated images, each
+LOSSLESS_BYTES = 600_000  # larger grids are compressed, all of a comparison alike
+MOST_FRAMES, FRAME_SIDE, FILM_BYTES = 40, 800, 1_300_000  # of the samples through training, in the page
+MOST_ANIMATED = 120  # frames of the animation beside the page
+MOST_CLASSES = 50
+PIXELATED_BELOW = 64
+KINDS = {1: "grey", 2: "grey, partly transparent", 3: "colour", 4: "colour, partly transparent"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """Everything that a report shows. Images are uint8 with channels last, C from 1 to 4.
+
+    Args:
+        title: the run's name.
+        summary: what to know first, as (name, value): recipe, data, images seen, time, device, parameters.
+        settings: every setting, nested or not; shown folded.
+        data: a summary of the data. ``classes`` (name -> count), ``warnings`` (list of texts) and ``skipped`` (list
+            of [file, reason]) are shown in their own way, all else as name and value.
+        real: images of the data, (N, H, W, C).
+        generated: samples, (N, H, W, C), as they came: the page says that none was chosen by hand.
+        snapshots: (images seen, grid of shape (H, W, C)), samples of the same latents through training. A grid with
+            a background of None looks right in dark mode too.
+        interpolation: (rows, steps, H, W, C); each row walks from one latent to another. None where there is none.
+        per_class: (classes, n, H, W, C). None for a generator without classes.
+        class_names: the names of the classes, in order.
+        records: each with "images", "seconds", "images_per_second", "losses" {name: value} and "logits" {"real",
+            "fake"}; a missing or None number counts as not a number.
+        notes: warnings, resumes and remedies, in order.
+        command: what was typed to train.
+        version: of the library.
+    """
+
+    title: str
+    real: Pixels
+    generated: Pixels
+    summary: Sequence[tuple[str, str]] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    snapshots: Sequence[tuple[int, Pixels]] = ()
+    interpolation: Pixels | None = None
+    per_class: Pixels | None = None
+    class_names: Sequence[str] = ()
+    records: Sequence[Mapping[str, Any]] = ()
+    notes: Sequence[str] = ()
+    command: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as the page embeds it: a data URI, its size in pixels, and the width it should not exceed."""
+
+    uri: str
+    width: int
+    height: int
+    widest: int
+    pixelated: bool
+    label: str = ""
+
+
+def render(contents: Contents) -> str:
+    """The page as HTML.
+
+    Args:
+        contents: what to show. A part that is empty or None leaves out its section.
+
+    Returns:
+        One document that loads nothing from anywhere; every text from ``contents`` is escaped.
+
+    Raises:
+        TypeError: if images are not uint8.
+        CardiganError: if the shape of images cannot work.
+    """
+    from jinja2 import Environment, StrictUndefined  # a tenth of a second that only reports should pay
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["content_hash"] = _content_hash
+    source = importlib.resources.files("cardigan.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    real, generated = _comparison(contents)
+    return environment.from_string(source).render(
+        contents=contents,
+        lede=_lede(contents),
+        size=_size(contents.generated),
+        real=real,
+        generated=generated,
+        classes=_classes(contents),
+        film=_film(contents),
+        charts=_charts(contents.records),
+        interpolation=_interpolation(contents.interpolation),
+        data=_data(contents.data),
+        settings=list(flatten(contents.settings)),
+    )
+
+
+def write(contents: Contents, folder: str | Path) -> Path:
+    """Write ``report.html``, and ``progress.webp`` beside it where there are snapshots; each whole or not at all.
+
+    Args:
+        contents: what to show.
+        folder: where to; it is made if needed.
+
+    Returns:
+        The path of the page.
+    """
+    page = render(contents)
+    if contents.snapshots:
+        frames = [frame for _, frame in animation.thin(contents.snapshots, MOST_ANIMATED)]
+        animation.write(animation.match(frames), Path(folder) / "progress.webp")
+    return write_bytes(page.encode(), Path(folder) / "report.html")
+
+
+def plain(value: Any) -> str:
+    """A setting or a count as a reader would write it.
+
+    Example:
+        >>> plain(2e-4), plain(60000), plain(None), plain(True), plain([0.5, 0.999])
+        ('0.0002', '60,000', 'none', 'yes', '0.5, 0.999')
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(plain(item) for item in value) or "none"
+    return str(value)
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Nested settings as dotted names and texts.
+
+    Example:
+        >>> list(flatten({"size": 64, "optimizer": {"rate": 2e-4}}))
+        [('size', '64'), ('optimizer.rate', '0.0002')]
+    """
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(cast("Mapping[str, Any]", value), f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", "none" if value == {} else plain(value)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words.
+
+    Example:
+        >>> duration(48), duration(7830), duration(190)
+        ('48 s', '2 h 10 min', '3 min 10 s')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _content_hash(script: str) -> str:
+    """What the content security policy calls a script by: the page runs this script and no other."""
+    return base64.b64encode(hashlib.sha256(str(script).encode()).digest()).decode()
+
+
+def _size(images: Pixels) -> str:
+    return f"{images.shape[2]} × {images.shape[1]}"
+
+
+def _lede(contents: Contents) -> str:
+    kind = f"A generator of {_size(contents.generated)} images ({KINDS[contents.generated.shape[-1]]})"
+    if not contents.records:
+        return kind + "."
+    last = contents.records[-1]
+    return f"{kind}, after {last['images']:,} images seen in {duration(last['seconds'])} of training."
+
+
+def _picture(sheet: Pixels, *, side: int, columns: int, quality: int | None = None, label: str = "") -> Picture:
+    payload = encode_webp(sheet, quality=quality)
+    height, width, _ = sheet.shape
+    uri = "data:image/webp;base64," + base64.b64encode(payload).decode()
+    return Picture(uri, width, height, max(width, columns * 120), side < PIXELATED_BELOW, label)
+
+
+def _sheet(images: Pixels, columns: int) -> Pixels:
+    """A grid with transparent gaps, which the page's own background shows through, dark or light."""
+    return grid(images, columns=columns, background=None, padding=max(1, images.shape[2] // 24))
+
+
+def _comparison(contents: Contents) -> tuple[Picture | None, Picture | None]:
+    """As many real as generated images, in equal columns, at equal scale, equally compressed."""
+    both = [contents.real, contents.generated]
+    if any(images.ndim != 4 for images in both):
+        raise CardiganError(f"Images in a report have shape (N, H, W, C), got {both[0].shape} and {both[1].shape}.")
+    _, height, width, _ = contents.generated.shape
+    most = min(MOST_IMAGES, max(FEWEST_IMAGES, MOST_PIXELS // (height * width)))
+    count = min([most, *(len(images) for images in both if len(images))])
+    columns = tidy_columns(count)
+    sheets = [_sheet(images[:count], columns) if len(images) else None for images in both]
+    large = any(sheet is not None and len(encode_webp(sheet)) > LOSSLESS_BYTES for sheet in sheets)
+    label, quality = f"{count} images" if count > 1 else "1 image", 90 if large else None
+    real, generated = (
+        None if sheet is None else _picture(sheet, side=width, columns=columns, quality=quality, label=label)
+        for sheet in sheets
+    )
+    return real, generated
+
+
+def _classes(contents: Contents) -> list[Picture]:
+    if contents.per_class is None or contents.per_class.size == 0:
+        return []
+    rows = contents.per_class[:MOST_CLASSES, :8]
+    names = [*contents.class_names, *(f"class {index}" for index in range(len(contents.class_names), len(rows)))]
+    look: dict[str, Any] = {"side": rows.shape[3], "columns": rows.shape[1], "quality": None if rows.size < 2e6 else 88}
+    return [_picture(_sheet(row, len(row)), label=name, **look) for row, name in zip(rows, names, strict=False)]
+
+
+def _film(contents: Contents) -> list[Picture]:
+    """The snapshots, thinned and compressed until together they are small enough for a page."""
+    chosen = animation.thin(contents.snapshots, MOST_FRAMES)
+    sheets = [(f"{seen:,} images seen", reduce(sheet, side=FRAME_SIDE)) for seen, sheet in chosen]
+    side, frames = contents.generated.shape[2], []
+    for quality in (85, 70, 50, 30):
+        frames = [_picture(sheet, side=side, columns=8, quality=quality, label=label) for label, sheet in sheets]
+        if sum(len(frame.uri) for frame in frames) * 3 // 4 <= FILM_BYTES:
+            break
+    return frames
+
+
+def _interpolation(images: Pixels | None) -> Picture | None:
+    if images is None or images.size == 0:
+        return None
+    rows, steps, height, width, channels = images.shape
+    sheet = reduce(_sheet(images.reshape(rows * steps, height, width, channels), steps), side=1600)
+    return _picture(sheet, side=width, columns=steps, quality=None if sheet.size < 2_000_000 else 88)
+
+
+def _charts(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(SVG, caption) of the discriminator's losses, the generator's, any others, the logits and the speed."""
+    if not records:
+        return []
+    losses = list(dict.fromkeys(name for record in records for name in record.get("losses") or {}))
+    others = [name for name in losses if not name.startswith(("discriminator/", "generator/"))]
+    charts: list[tuple[str, str]] = []
+    for title, prefix in (("Discriminator", "discriminator/"), ("Generator", "generator/"), ("Other losses", "")):
+        mine = [name for name in losses if name.startswith(prefix)] if prefix else others
+        series = {name.removeprefix(prefix): _series(records, "losses", name) for name in mine}
+        if series:
+            charts.append((chart(series, title=title, x_label="images seen", y_label="loss"), ""))
+    logits = {name: _series(records, "logits", name) for name in ("real", "fake")}
+    drawn = chart(logits, title="Mean logits", x_label="images seen", y_label="logit")
+    charts.append((drawn, "What the discriminator answers on average, before any sigmoid. High means real."))
+    speed = {"": _series(records, "images_per_second")}
+    charts.append((chart(speed, title="Speed", x_label="images seen", y_label="images per second"), ""))
+    return charts
+
+
+def _series(records: Sequence[Mapping[str, Any]], *keys: str) -> list[tuple[float, float]]:
+    points = []
+    for record in records:
+        value: Any = record
+        for key in keys:
+            value = (value or {}).get(key)
+        points.append((float(record["images"]), math.nan if value is None else float(value)))
+    return points
+
+
+def _data(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    if not data:
+        return None
+    counts, size = dict(data.get("classes") or {}), data.get("size")
+    rest = {name: value for name, value in data.items() if name not in ("classes", "warnings", "skipped")}
+    rest |= {"size": " × ".join(map(str, size))} if isinstance(size, (list, tuple)) else {}
+    rest |= {"classes": len(counts)} if counts else {}
+    most = max([1, *counts.values()])
+    return {
+        "facts": [(name.replace("_", " ").capitalize(), text) for name, text in flatten(rest)],
+        "classes": [(name, count, count / most) for name, count in list(counts.items())[:MOST_CLASSES]],
+        "more": max(0, len(counts) - MOST_CLASSES),
+        "warnings": list(data.get("warnings") or []),
+        "skipped": list(data.get("skipped") or []),
+    }
