@@ -1,0 +1,41 @@
+# One command each: make demo, make test, make check, make bench.
+# A fresh machine needs only Python, pip, make and a C compiler.
+#   PYTHON=python3.12 make test      another Python
+#   TORCH="torch==2.6.0" make test   another torch (see constraints.txt for the default)
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?=
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-slow check format clean
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(if $(TORCH),$(BIN)/python -m pip install --quiet "$(TORCH)",)
+	$(BIN)/python -m pip install --quiet $(if $(TORCH),,--constraint constraints.txt) --editable ".[tensorboard,hub]" --group dev
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/cardigan train digits --minutes 1 --out runs/demo
+	$(BIN)/cardigan sample runs/demo --count 16 --out runs/demo/drawn
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m "slow or gpu"
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache build dist

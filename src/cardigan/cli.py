@@ -1,0 +1,253 @@
+"""The command line: few flags, good errors. Nothing heavy is imported until work begins."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+
+from cardigan._version import __version__
+from cardigan.errors import CardiganError
+
+if TYPE_CHECKING:
+    from cardigan.runs import Run
+
+app = App(
+    name="cardigan",
+    help="Train generative adversarial networks on your own images, and use the result.",
+    version=__version__,
+    result_action="return_value",
+    help_epilogue="Start here: cardigan train digits --minutes 1",
+)
+
+
+@app.command
+def train(
+    source: str,
+    /,
+    *,
+    recipe: str = "auto",
+    size: str | None = None,
+    images: str | None = None,
+    minutes: float | None = None,
+    out: Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+) -> None:
+    """Train on images. The same command again goes on where it stopped.
+
+    Parameters
+    ----------
+    source
+        A folder of images or of class folders, a zip of either, an .npz, one large image, a Hugging Face data set id,
+        or "digits", an embedded set.
+    recipe
+        How to train; "cardigan recipes" lists them.
+    size
+        Side of the images in pixels, or HEIGHTxWIDTH. Chosen by data and device if left out.
+    images
+        Budget in images, such as 500000, 500k or 2M. Such a run can be repeated bit for bit.
+    minutes
+        Budget in minutes instead. 10 if neither is given and the recipe has no own.
+    out
+        The run's folder; runs/SOURCE-RECIPE if left out.
+    seed
+        Of all randomness.
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    resume
+        Insist on going on, also with another budget or other settings.
+    set_
+        KEY=VALUE, any number of times: settings of the data, the run and the recipe; "cardigan recipes NAME" lists
+        them.
+    """
+    settings: dict[str, Any] = dict(_pairs(set_ or []))
+    sides, count = _size(size), _count(images)
+    from cardigan.launch import train as start
+
+    run = start(
+        source,
+        recipe=recipe,
+        size=sides,
+        images=count,
+        minutes=minutes,
+        out=out,
+        seed=seed,
+        device=device,
+        resume=resume,
+        **settings,
+    )
+    _closing(run)
+
+
+@app.command
+def sample(
+    run: Path,
+    /,
+    *,
+    count: int = 16,
+    seed: int = 0,
+    label: str | None = None,
+    truncation: float = 1.0,
+    out: Path | None = None,
+) -> None:
+    """Draw images from a run and save each as a PNG.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    count
+        How many.
+    seed
+        Of the draw; the same seed draws the same images.
+    label
+        A class, by name or number; all classes as often as in the data if left out.
+    truncation
+        Below 1: less variety, fewer failures.
+    out
+        Where to; RUN/drawn if left out.
+    """
+    from cardigan.report.grids import save_png
+    from cardigan.runs import load
+
+    pictures = load(run).sample(count, seed=seed, label=label, truncation=truncation)
+    folder = out or run / "drawn"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for place, picture in enumerate(pictures):
+            save_png(picture, folder / f"seed{seed}-{place:05d}.png")
+    except OSError as error:
+        raise CardiganError(f"Cannot write to {folder}: {error.strerror or error}. Choose another --out.") from error
+    print(f"{count} images in {folder}")  # noqa: T201
+
+
+@app.command
+def report(run: Path, /) -> None:
+    """Write a run's report.html anew.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    """
+    from cardigan.runs import load
+
+    print(load(run).report())  # noqa: T201
+
+
+@app.command(name="recipes")
+def list_recipes(name: str | None = None, /) -> None:
+    """List the recipes, or show one with its settings.
+
+    Parameters
+    ----------
+    name
+        The recipe to show.
+    """
+    from cardigan import recipe_text
+
+    print(recipe_text.overview() if name is None else recipe_text.details(name))  # noqa: T201
+
+
+@app.command
+def scan(
+    source: str,
+    /,
+    *,
+    size: str | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+) -> None:
+    """Decode every file of a source once and say what is in it.
+
+    Parameters
+    ----------
+    source
+        As for train.
+    size
+        Also count the images that are smaller than this.
+    set_
+        KEY=VALUE: settings of the data.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from cardigan.data import DataSettings, open_source
+    from cardigan.data import scan as look
+    from cardigan.watchers.progress import display
+
+    sides = _size(size)
+    try:
+        settings = TypeAdapter(DataSettings).validate_python(_pairs(set_ or []))
+    except ValidationError as error:
+        raise CardiganError(
+            "\n".join(f"--set {fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
+        ) from error
+    opened = open_source(source)
+    with display("reading ") as bar:
+        both = (sides, sides) if isinstance(sides, int) else sides
+        found = look(
+            opened,
+            settings=settings,
+            size=both,
+            on_progress=lambda done, total: bar.show(done / max(total, 1), f"{done:,} of {total:,} files"),
+        )
+    print(found.render())  # noqa: T201
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    """``KEY=VALUE`` texts as a dictionary."""
+    for text in texts:
+        if "=" not in text:
+            raise CardiganError(f"--set {text!r} has no '='. Expected KEY=VALUE, such as --set width=32.")
+    return {text.partition("=")[0]: text.partition("=")[2] for text in texts}
+
+
+def _size(text: str | None) -> int | tuple[int, int] | None:
+    """``64`` or ``64x96`` as numbers."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if not all(part.isdigit() for part in parts) or len(parts) > 2:
+        raise CardiganError(f"--size is {text!r}, expected a side such as 64, or HEIGHTxWIDTH such as 64x96.")
+    return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
+
+
+def _count(text: str | None) -> int | None:
+    """``500k`` or ``2M`` as a number."""
+    if text is None:
+        return None
+    unit = {"k": 1_000, "m": 1_000_000}.get(text[-1:].lower(), 1)
+    try:
+        return int(float(text[:-1] if unit > 1 else text.replace("_", "")) * unit)
+    except (ValueError, OverflowError):
+        raise CardiganError(f"--images is {text!r}, expected a number such as 500000, 500k or 2M.") from None
+
+
+def _closing(run: "Run") -> None:
+    """The last lines of a training: where everything is."""
+    print(f"\nmodel    {run.folder.generator}\nsamples  {run.folder.samples}\nreport   {run.folder.report}")  # noqa: T201
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"cardigan: {message}", file=sys.stderr)  # noqa: T201
+    sys.exit(2)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a user's mistake ends with its message and exit code 2, without a traceback."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+    except (CardiganError, CycloptsError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if code is None:
+            raise
+        print(f"cardigan: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(code)

@@ -1,0 +1,120 @@
+"""From a store to batches on the device.
+
+A batch is a function of (seed, images seen): there is nothing to rewind and nothing to save.
+"""
+
+import os
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cardigan.contracts import Batch
+from cardigan.data.store import Store
+from cardigan.errors import CardiganError
+from cardigan.pixels import to_float
+from cardigan.randomness import generator
+
+RESIDENT_SHARE = 0.5
+"""Pixels are kept on the device when they take no more than this share of its free memory."""
+
+
+class StoredBatches:
+    """Batches of a store's images in an endless row of shuffled passes.
+
+    Args:
+        store: the images.
+        batch_size: images in each batch.
+        seed: of the order and the flips.
+        device: where the batches are wanted; the store's pixels live there when they fit.
+        flip: mirror each image left and right half of the time. Wrong for text and digits.
+        labels: hand out the store's labels, if it has any.
+
+    Raises:
+        CardiganError: if the store has fewer images than one batch.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        flip: bool = False,
+        labels: bool = True,
+    ) -> None:
+        if not 1 <= batch_size <= len(store):
+            raise CardiganError(
+                f"The data has {len(store)} images, fewer than one batch of {batch_size}. "
+                f"Use --set batch_size={max(2, len(store) // 2)} or less, or add images."
+            )
+        self.batch_size, self.seed, self.flip = batch_size, seed, flip
+        self.device = torch.device(device)
+        self._count = len(store)
+        self._labels = None
+        if labels and store.labels is not None:
+            self._labels = torch.from_numpy(np.array(store.labels)).to(self.device)
+        self._pixels = store.images
+        self._resident = None
+        if store.images.nbytes <= RESIDENT_SHARE * free_memory(self.device):
+            self._resident = torch.from_numpy(np.array(store.images)).to(self.device)
+        self._order: tuple[int, Tensor] | None = None
+
+    def at(self, images: int) -> Batch:
+        """The batch that is drawn when ``images`` images have been seen."""
+        places = self._places(images)
+        if self._resident is not None:
+            picked = self._resident[places.to(self.device)]
+        else:
+            picked = torch.from_numpy(self._pixels[places.numpy()]).to(self.device)
+        real = to_float(picked)
+        if self.flip:
+            mirrored = torch.rand(len(places), generator=generator(self.seed, "flip", images)) < 0.5
+            real = torch.where(mirrored.to(self.device)[:, None, None, None], real.flip(3), real)
+        labels = None if self._labels is None else self._labels[places.to(self.device)]
+        return Batch(real, labels=labels, indices=places)
+
+    def _places(self, images: int) -> Tensor:
+        """Where in the store the batch's images lie; a batch may straddle two passes."""
+        parts, position, wanted = [], images, self.batch_size
+        while wanted:
+            number, start = divmod(position, self._count)
+            part = self._pass(number)[start : start + wanted]
+            parts.append(part)
+            position, wanted = position + len(part), wanted - len(part)
+        return torch.cat(parts)
+
+    def _pass(self, number: int) -> Tensor:
+        if self._order is None or self._order[0] != number:
+            self._order = number, torch.randperm(self._count, generator=generator(self.seed, "order", number))
+        return self._order[1]
+
+
+def batches(
+    store: Store,
+    *,
+    batch_size: int = 64,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    flip: bool = False,
+    labels: bool = True,
+) -> StoredBatches:
+    """Batches of a store's images, ready for :func:`cardigan.fit`.
+
+    Example:
+        >>> store = Store.from_arrays(np.zeros((10, 8, 8, 1), dtype=np.uint8))
+        >>> batches(store, batch_size=4).at(8).real.shape
+        torch.Size([4, 1, 8, 8])
+    """
+    return StoredBatches(store, batch_size=batch_size, seed=seed, device=device, flip=flip, labels=labels)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free where ``device`` keeps its tensors; a careful guess where nobody tells."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 4 * 2**30

@@ -1,0 +1,167 @@
+"""A run's folder: what lies where, whose it is, and who is writing into it.
+
+``config.json`` says what was asked for; ``records.jsonl`` what happened; ``checkpoints/`` lets it go on; ``samples/``
+shows it learning; ``generator/`` is the model; ``report.html`` shows it all.
+"""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cardigan.errors import CardiganError
+
+LOCK_NAME = ".lock"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names in a run's folder.
+
+    Example:
+        >>> RunFolder(Path("runs/faces")).config.name
+        'config.json'
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """What was asked for."""
+        return self.path / "config.json"
+
+    @property
+    def records(self) -> Path:
+        """What happened, one JSON object a line."""
+        return self.path / "records.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folders to resume from."""
+        return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        """Pictures drawn from the same latents through training."""
+        return self.path / "samples"
+
+    @property
+    def generator(self) -> Path:
+        """The published model."""
+        return self.path / "generator"
+
+    @property
+    def report(self) -> Path:
+        """The page that shows it all."""
+        return self.path / "report.html"
+
+    def read_config(self) -> dict[str, Any]:
+        """The configuration.
+
+        Raises:
+            CardiganError: if this is no run folder, or its configuration is damaged.
+        """
+        try:
+            return json.loads(self.config.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise CardiganError(
+                f"{self.path} is not a run: it has no config.json. Train one first: cardigan train SOURCE"
+            ) from None
+        except ValueError as error:
+            raise CardiganError(
+                f"{self.config} is damaged ({error}). Restore it, or train into another --out."
+            ) from error
+
+    def read_records(self) -> list[dict[str, Any]]:
+        """All records; a last line that a crash cut short is left out."""
+        records = []
+        if self.records.exists():
+            for line in self.records.read_text(encoding="utf-8").splitlines():
+                try:
+                    records.append(json.loads(line))
+                except ValueError:
+                    break
+        return records
+
+    def has_history(self) -> bool:
+        """Whether training ever began here."""
+        return self.records.exists() or self.checkpoints.exists()
+
+    def make(self) -> None:
+        """Create the folder and prove that it can be written.
+
+        Raises:
+            CardiganError: if it cannot.
+        """
+        probe = self.path / f".probe-{os.getpid()}"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise CardiganError(
+                f"The run cannot be written to {self.path}: {error.strerror or error}. Nothing was started. Choose a "
+                f"folder that you may write to with --out."
+            ) from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process.
+
+        A lock whose process is gone is taken over; one on another host cannot be checked and is respected.
+
+        Raises:
+            CardiganError: if another process holds it.
+        """
+        lock, mine = self.path / LOCK_NAME, {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+        # The content comes with the name, by a hard link that fails if the name exists: no one sees an empty lock.
+        draft = self.path / f"{LOCK_NAME}-{os.getpid()}"
+        draft.write_text(json.dumps(mine), encoding="utf-8")
+        try:
+            while not _link(draft, lock):
+                _refuse_if_held(lock, self.path)
+                lock.unlink(missing_ok=True)
+        finally:
+            draft.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _link(draft: Path, lock: Path) -> bool:
+    try:
+        lock.hardlink_to(draft)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _refuse_if_held(lock: Path, run: Path) -> None:
+    try:
+        holder = json.loads(lock.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    here = holder["host"] == socket.gethostname()
+    if not here or _alive(holder["pid"]):
+        since = time.strftime("%H:%M", time.localtime(holder["since"]))
+        mend = "Wait for it or stop it" if here else f"If that process is gone, remove {lock}"
+        raise CardiganError(
+            f"The run {run} is in use by process {holder['pid']} on {holder['host']} since {since}. {mend}, or choose "
+            f"another --out."
+        )
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

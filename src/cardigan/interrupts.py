@@ -1,0 +1,58 @@
+"""Being asked to stop: finish the step, save, and leave with the exit code that the signal stands for."""
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+
+
+class InterruptedRunError(Exception):
+    """Training stopped because a signal asked for it, after all was saved.
+
+    Args:
+        number: of the signal.
+        message: what was saved and how to go on.
+    """
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number
+
+
+class Interrupts:
+    """Listens for Ctrl-C, SIGTERM and a closed terminal while the block runs.
+
+    The first signal is remembered in ``number``; a second Ctrl-C leaves at once. Only a program's main thread may
+    listen; elsewhere this does nothing.
+
+    Example:
+        >>> with Interrupts() as interrupts:
+        ...     interrupts.number is None
+        True
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is threading.main_thread():
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                if number := getattr(signal, name, None):
+                    self._before[number] = signal.signal(number, self._heard)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)  # pyright: ignore[reportArgumentType]
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        if self.number == signal.SIGINT == number:
+            print("\nStopped at once. Work since the last checkpoint is lost.", file=sys.stderr, flush=True)  # noqa: T201
+            os._exit(130)
+        if self.number is None and number == signal.SIGINT:
+            print("\nFinishing the step and saving; Ctrl-C again to stop at once.", file=sys.stderr, flush=True)  # noqa: T201
+        self.number = self.number or number

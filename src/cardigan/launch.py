@@ -1,0 +1,404 @@
+"""Starting and resuming a run: the table where data, recipe, loop and watchers are brought together."""
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cardigan import recipes
+from cardigan._version import __version__
+from cardigan.contracts import StepRecord
+from cardigan.data import Store, open_source, prepare
+from cardigan.data.batches import StoredBatches, batches
+from cardigan.errors import CardiganError
+from cardigan.folder import RunFolder
+from cardigan.interrupts import InterruptedRunError, Interrupts
+from cardigan.randomness import generator
+from cardigan.recipes import Recipe, Task
+from cardigan.request import Request, check, choose_size, differences, pick_device
+from cardigan.runs import Run, add_event
+from cardigan.sample import publish
+from cardigan.settings import Settings
+from cardigan.training import checkpoint as checkpoints
+from cardigan.training.loop import PLAYERS, NonFiniteError, Training, fit
+from cardigan.training.schedules import Schedule
+from cardigan.watchers.progress import display, sentence
+from cardigan.watchers.records import RecordsWriter
+from cardigan.watchers.snapshots import Snapshots
+from cardigan.watchers.tensorboard import TensorBoardWriter
+
+DEFAULT_MINUTES = 10.0
+"""The budget where neither the user nor the recipe gives one."""
+MOST_ROLLBACKS = 2
+SHOWN_REAL = 64
+SNAPSHOT_IMAGES = 256
+"""Images on which a snapshot's normalisation is measured; the published model takes more."""
+
+
+def train(
+    source: str | Path,
+    *,
+    recipe: str = "auto",
+    size: int | tuple[int, int] | None = None,
+    images: int | None = None,
+    minutes: float | None = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    quiet: bool = False,
+    **settings: Any,
+) -> Run:
+    """Train a GAN on images; the same call again goes on where it stopped.
+
+    Args:
+        source: a folder of images or of class folders, a zip of either, an ``.npz``, one large image, a Hugging Face
+            data set id, or ``"digits"``.
+        recipe: how; see ``cardigan recipes``.
+        size: side of the images in pixels, or (height, width); None chooses by the data and the device.
+        images: the budget in images drawn from the data. Such a run is a function of its settings and seed.
+        minutes: the budget in minutes, instead.
+        out: the run's folder; by default ``runs/SOURCE-RECIPE``.
+        seed: of all randomness.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+        resume: there must be something to go on with, and it may go on with another budget or other settings.
+        quiet: show no progress.
+        **settings: of the data, the run and the recipe; see ``cardigan recipes NAME``.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        CardiganError: if anything asked for cannot be done; the message lists all of it.
+        InterruptedRunError: if a signal stopped it, after all was saved.
+    """
+    request = Request(
+        source=str(source), recipe=recipe, size=size, images=images, minutes=minutes, seed=seed, settings=dict(settings)
+    )
+    checked = check(request, device=device)
+    folder = RunFolder(Path(out) if out else default_folder(request))
+    folder.make()
+    with folder.locked():
+        session = open_session(folder, request, checked, pick_device(device), resume=resume, quiet=quiet)
+        session.train()
+        return session.finish()
+
+
+def default_folder(request: Request) -> Path:
+    """``runs/SOURCE-RECIPE``.
+
+    Example:
+        >>> default_folder(Request("photos/cats.zip", recipe="dcgan")).as_posix()
+        'runs/cats-dcgan'
+    """
+    stem = Path(request.source.rpartition(":")[2]).resolve().stem or "run"
+    return Path("runs") / f"{stem}-{request.recipe}"
+
+
+@dataclass
+class Session:
+    """One sitting of a run, from its newest checkpoint to its budget."""
+
+    folder: RunFolder
+    config: dict[str, Any]
+    settings: Settings
+    recipe: Recipe
+    training: Training
+    batches: StoredBatches
+    store: Store
+    quiet: bool
+
+    @property
+    def spent(self) -> float:
+        """The share of the budget that is spent, 0 to 1 and a little beyond."""
+        budget, progress = self.config["budget"], self.training.progress
+        return progress.images / budget["images"] if budget["images"] else progress.seconds / (60 * budget["minutes"])
+
+    def train(self) -> None:
+        """Go to the end of the budget, rolling back a bounded number of times if a number is no longer finite."""
+        for rollbacks in range(MOST_ROLLBACKS + 1):
+            try:
+                return self._to_the_end()
+            except NonFiniteError as error:
+                fault = {"player": error.player, "losses": error.losses, "images": error.images, "batch": error.indices}
+                path = self.folder.path / "nonfinite.json"
+                checkpoints.replace_durably(path, json.dumps(fault, indent=1).encode())
+                saved, _ = checkpoints.newest(self.folder.checkpoints)
+                if rollbacks == MOST_ROLLBACKS or saved is None:
+                    raise CardiganError(
+                        f"{error} It was rolled back {rollbacks} times with half the learning rate, without help. The "
+                        f"images of the batch are named in {path}."
+                    ) from error
+                checkpoints.restore(self.training, saved)
+                self.training.rate_scale *= 0.5
+                text = f"{error} Rolled back to {saved.step:,} turns, learning rate halved."
+                add_event(self.folder, text, images=error.images)
+                self._say(text)
+        return None
+
+    def _to_the_end(self) -> None:
+        training, run, progress = self.training, self.settings.run, self.training.progress
+        records = RecordsWriter(self.folder.records, images=progress.images)
+        snapshots = Snapshots(
+            self.folder.samples, count=run.snapshots, spent=self.spent, images=progress.images, seed=training.seed
+        )
+        board = TensorBoardWriter(self.folder.path / "tensorboard") if run.tensorboard else None
+        saved_at, record = time.monotonic(), None
+        with display("training", shown=not self.quiet) as bar, Interrupts() as interrupts:
+            self._look(snapshots)
+            for record in self._turns():
+                if line := records.see(record):
+                    bar.show(min(self.spent, 1.0), sentence(line, remaining=self._remaining()))
+                    if board:
+                        board.see(line)
+                self._look(snapshots)
+                if time.monotonic() - saved_at >= run.checkpoint_seconds:
+                    self.save()
+                    saved_at = time.monotonic()
+                if interrupts.number:
+                    self._stop(records, record, interrupts.number)
+            if record:
+                records.flush(record)
+                self.save()
+        if board:
+            board.close()
+
+    def _turns(self) -> Any:
+        budget, recipe = self.config["budget"], self.recipe
+        seconds = None if budget["images"] else 60 * budget["minutes"]
+        schedule: Schedule = recipe.schedule
+        return fit(
+            self.training, self.batches, turns=recipe.turns, images=budget["images"], seconds=seconds, schedule=schedule
+        )
+
+    def _look(self, snapshots: Snapshots) -> None:
+        if snapshots.due(self.spent):
+            network = self.training.published(self.batches, images=SNAPSHOT_IMAGES)
+            snapshots.take(network, images=self.training.progress.images)
+
+    def _remaining(self) -> float:
+        """Seconds to the end of the budget at the speed so far."""
+        return self.training.progress.seconds * (1.0 / max(self.spent, 1e-9) - 1.0)
+
+    def _stop(self, records: RecordsWriter, record: StepRecord, number: int) -> None:
+        records.flush(record)
+        self.save()
+        images = self.training.progress.images
+        raise InterruptedRunError(
+            number, f"Stopped after {images:,} images; all is saved in {self.folder.path}. The same command goes on."
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        checkpoints.save(self.folder.checkpoints, self.training, {"version": __version__})
+
+    def finish(self) -> Run:
+        """Publish the generator and write the report."""
+        network = self.training.published(self.batches)
+        images = self.training.progress.images
+        Snapshots(self.folder.samples, count=1, images=images, seed=self.training.seed).take(network, images=images)
+        classes = self.config["data"]["classes"] if self.training.gan.generator.classes else {}
+        facts = {"classes": classes, "images": images, "data": self.store.fingerprint, "version": __version__}
+        publish(network, self.folder.generator, facts=facts)
+        run = Run(self.folder.path)
+        run.report()
+        return run
+
+    def _say(self, text: str) -> None:
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def open_session(
+    folder: RunFolder, request: Request, settings: Settings, device: str, *, resume: bool, quiet: bool
+) -> Session:
+    """Bring everything to where training can go on: data, recipe, networks and the newest checkpoint."""
+    previous = folder.read_config() if folder.config.exists() else None
+    saved = _find_checkpoint(folder, request, previous, resume=resume)
+    store = open_store(request, settings, device, previous, quiet=quiet)
+    height, width, channels = store.shape
+    classes = len(store.classes) if store.labels is not None else 0
+    task = Task(height, width, channels, classes=classes, count=len(store), device=device.partition(":")[0])
+    _check_only(request.recipe, task)
+    recipe = recipes.prepare(request.recipe, task, seed=request.seed, **settings.recipe)
+    conditional = bool(recipe.gan.generator.classes)
+    training = Training(
+        recipe.gan, optimizers=recipe.optimizers, half_life=recipe.half_life, seed=request.seed, device=device
+    )
+    drawn = batches(
+        store, batch_size=recipe.batch_size, seed=request.seed, device=device, flip=recipe.flip, labels=conditional
+    )
+    config = describe(request, settings, recipe, training, store, device)
+    session = Session(folder, config, settings, recipe, training, drawn, store, quiet)
+    if previous and saved:
+        _check_data(previous, store, resume=resume)
+    if saved:
+        checkpoints.restore(training, saved.checkpoint)
+        checkpoints.tidy(folder.checkpoints, saved.rejected)
+        for text in saved.told(previous, config):
+            add_event(folder, text, images=training.progress.images)
+            session._say(text)
+    write_config(folder, config)
+    if not saved:
+        _begin(session)
+    return session
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint to go on from, and what was wrong with newer ones."""
+
+    checkpoint: checkpoints.Checkpoint
+    rejected: dict[str, str]
+
+    def told(self, previous: dict[str, Any] | None, config: dict[str, Any]) -> list[str]:
+        """What the user should know about this resume."""
+        state = self.checkpoint.state
+        texts = [f"{name} rejected: {reason}" for name, reason in self.rejected.items()]
+        texts.append(f"Resumed after {state['images']:,} images from {self.checkpoint.folder.name} (verified).")
+        if previous:
+            texts += [f"Changed on resume: {text}" for text in differences(previous["request"], config["request"])]
+            for key in ("device", "torch"):
+                if previous[key] != config[key]:
+                    texts.append(
+                        f"{key} was {previous[key]}, is {config[key]}: same data and noise, not the same bits."
+                    )
+        return texts
+
+
+def _find_checkpoint(
+    folder: RunFolder, request: Request, previous: dict[str, Any] | None, *, resume: bool
+) -> Found | None:
+    """The checkpoint to go on from; None for a fresh start.
+
+    Raises:
+        CardiganError: if the folder belongs to another run, or has a history but no usable checkpoint.
+    """
+    checkpoint, rejected = checkpoints.newest(folder.checkpoints)
+    reasons = "".join(f"\n  {name}: {reason}" for name, reason in rejected.items())
+    fresh = "To start anew, choose another --out."
+    if resume and checkpoint is None:
+        raise CardiganError(f"There is no checkpoint to resume from in {folder.path}.{reasons}\n{fresh}")
+    if checkpoint is None and folder.has_history():
+        raise CardiganError(f"{folder.path} holds a run without a usable checkpoint.{reasons}\n{fresh}")
+    if previous is None and (checkpoint is not None or any(folder.path.glob("[!.]*"))):
+        raise CardiganError(f"{folder.path} is in use and is not a run of Cardigan: it has no config.json. {fresh}")
+    changed = differences(previous["request"], request.to_dict()) if previous and checkpoint else []
+    if changed and not resume:
+        raise CardiganError(
+            f"{folder.path} holds another run: {'; '.join(changed)}. Choose another --out for a new run, or add "
+            f"--resume to go on with the changed settings."
+        )
+    return Found(checkpoint, rejected) if checkpoint else None
+
+
+def open_store(
+    request: Request, settings: Settings, device: str, previous: dict[str, Any] | None, *, quiet: bool
+) -> Store:
+    """The source as a store, at the size asked for or chosen."""
+    source = open_source(request.source)
+    with display("reading ", shown=not quiet) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.show(done / max(total, 1), f"{done:,} of {total:,} files")
+
+        size = request.sides or (tuple(previous["shape"][:2]) if previous else None)
+        size = size or choose_size(source, request.recipe, settings.data, device, on_progress=show)
+        return prepare(source, size=size, settings=settings.data, on_progress=show)
+
+
+def _check_only(recipe: str, task: Task) -> None:
+    """Recipes that reproduce a document draw what the document draws."""
+    only = vars(recipes.find(recipe)).get("ONLY")
+    if only is None:
+        return
+    asked = (task.height, task.width, task.channels)
+    if any(wanted is not None and wanted != given for wanted, given in zip(only, asked, strict=True)):
+        height, width, channels = only
+        kind = {None: "", 1: ", grey", 3: ", RGB"}[channels]
+        mend = " --set channels=1" if channels == 1 else ""
+        raise CardiganError(
+            f"{recipe} is written for images of {height}x{width} pixels{kind}; these are {task.height}x{task.width} "
+            f"with {task.channels} channels. Try --size {height}{mend}, or --recipe {recipe.removesuffix('-as-printed')}."
+        )
+
+
+def _check_data(previous: dict[str, Any], store: Store, *, resume: bool) -> None:
+    before = previous["data"]
+    if before["fingerprint"] != store.fingerprint and not resume:
+        raise CardiganError(
+            f"The data has changed since this run began: {before['count']:,} images then, {len(store):,} now, or other "
+            f"content. Restore it, choose another --out, or add --resume to go on with the changed data."
+        )
+
+
+def describe(
+    request: Request, settings: Settings, recipe: Recipe, training: Training, store: Store, device: str
+) -> dict[str, Any]:
+    """What ``config.json`` holds: what was asked for, and what it came to."""
+    images, minutes = request.images, request.minutes
+    if images is None and minutes is None:
+        images = recipe.passes * len(store) if recipe.passes else None
+        minutes = None if images else DEFAULT_MINUTES
+    gan, found = recipe.gan, store.scan
+    counts = np.bincount(store.labels, minlength=len(store.classes)) if store.labels is not None else []
+    return {
+        "version": __version__,
+        "torch": torch.__version__,
+        "command": request.command(),
+        "request": request.to_dict(),
+        "budget": {"images": images, "minutes": minutes},
+        "shape": list(store.shape),
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "resolved": {
+            "objective": repr(gan.objective),
+            "terms": [repr(term) for term in gan.terms],
+            "projections": [repr(projection) for projection in gan.projections],
+            "augment": repr(gan.augment),
+            "generator": {"model": type(gan.generator).__module__, **gan.generator.arguments},
+            "discriminator": {"model": type(gan.discriminator).__module__, **gan.discriminator.arguments},
+            "batch_size": recipe.batch_size,
+            "optimizers": repr(recipe.optimizers),
+            "half_life": recipe.half_life,
+            "flip": recipe.flip,
+        },
+        "parameters": {
+            player: sum(weight.numel() for weight in gan.network(player).parameters()) for player in PLAYERS
+        },
+        "because": list(recipe.because) + _unused_labels(store, recipe),
+        "data": {
+            "source": request.source,
+            "fingerprint": store.fingerprint,
+            "count": len(store),
+            "classes": {name: int(count) for name, count in zip(store.classes, counts, strict=True)},
+            "description": found.get("description", ""),
+            "warnings": list(found.get("warnings", ())),
+            "skipped": [list(entry) for entry in found.get("bad", ())],
+        },
+    }
+
+
+def _unused_labels(store: Store, recipe: Recipe) -> list[str]:
+    if store.labels is None or recipe.gan.generator.classes:
+        return []
+    return [f"The data has {len(store.classes)} classes, which this recipe does not use."]
+
+
+def write_config(folder: RunFolder, config: dict[str, Any]) -> None:
+    """Write ``config.json``, whole or not at all."""
+    checkpoints.replace_durably(folder.config, json.dumps(config, indent=1).encode())
+
+
+def _begin(session: Session) -> None:
+    """The first files of a run; the checkpoint of step 0 says that it has begun."""
+    folder, store = session.folder, session.store
+    folder.samples.mkdir(exist_ok=True)
+    chosen = torch.randperm(len(store), generator=generator(0, "shown real images"))[:SHOWN_REAL].numpy()
+    np.save(folder.samples / "real.npy", store.images[np.sort(chosen)])
+    session.save()

@@ -1,0 +1,187 @@
+"""Blocks that two models or more are made of."""
+
+import torch
+from torch import Tensor, nn
+
+from cardigan.errors import CardiganError
+
+Size = int | tuple[int, int]
+"""The side of a square image in pixels, or (height, width)."""
+
+
+def height_and_width(size: Size) -> tuple[int, int]:
+    """Both sides of an image.
+
+    Example:
+        >>> height_and_width(64), height_and_width((64, 96))
+        ((64, 64), (64, 96))
+    """
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def doublings(size: Size, *, smallest: int = 16, largest: int = 256) -> tuple[int, tuple[int, int]]:
+    """How often a small map is doubled to reach an image, and the map's own sides.
+
+    The map's shorter side lies between 4 and 7, so both sides must be multiples of the same power of two.
+
+    Returns:
+        The number of doublings, and the sides of the map they start from.
+
+    Raises:
+        CardiganError: if no such map exists; the message names the nearest sizes that work.
+
+    Example:
+        >>> doublings(28), doublings((64, 96))
+        ((2, (7, 7)), (4, (4, 6)))
+    """
+    height, width = height_and_width(size)
+    count = max((min(height, width) // 4).bit_length() - 1, 0)
+    step = 2**count
+    if height % step or width % step or not smallest <= min(height, width) <= max(height, width) <= largest:
+        fit = [side for side in range(smallest, largest + 1) if side % 2 ** ((side // 4).bit_length() - 1) == 0]
+        near = sorted(sorted(fit, key=lambda side: abs(side - min(height, width)))[:3])
+        raise CardiganError(
+            f"Images of {height}x{width} pixels cannot be built by doubling: each side must lie between {smallest} and "
+            f"{largest} and be a multiple of the same power of two, 4 to 7 times. Try --size {near[0]}, {near[1]} or "
+            f"{near[2]}."
+        )
+    return count, (height // step, width // step)
+
+
+def check_labels(labels: Tensor | None, classes: int) -> None:
+    """Refuse to ignore labels silently, or to go without those that a model needs.
+
+    Raises:
+        CardiganError: if a model with classes gets no labels, or one without gets some.
+    """
+    if classes and labels is None:
+        raise CardiganError(
+            f"This model draws {classes} classes and needs labels, got none: pass labels of shape (B,)."
+        )
+    if not classes and labels is not None:
+        raise CardiganError("This model has no classes but got labels: build it with classes=N, or pass labels=None.")
+
+
+class Labelled(nn.Module):
+    """Vectors joined with a learned embedding of the class; the vectors alone when there are no classes.
+
+    Args:
+        width: length of the vectors.
+        classes: number of classes, 0 for none.
+        embedding: length of a class's vector.
+
+    Example:
+        >>> Labelled(width=8, classes=10, embedding=4)(torch.zeros(2, 8), torch.tensor([0, 9])).shape
+        torch.Size([2, 12])
+    """
+
+    def __init__(self, *, width: int, classes: int, embedding: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.features = width + (embedding if classes else 0)
+        self.embedding = nn.Embedding(classes, embedding) if classes else None
+
+    def forward(self, vectors: Tensor, labels: Tensor | None) -> Tensor:
+        """Vectors (B, width) and labels (B,) in, (B, features) out."""
+        check_labels(labels, self.classes)
+        if self.embedding is None:
+            return vectors
+        return torch.cat([vectors, self.embedding(labels)], dim=-1)
+
+
+class Projection(nn.Module):
+    """The class's part of a logit: the inner product of image features with the class's vector.
+
+    Source: *cGANs with Projection Discriminator*, Miyato and Koyama, 2018.
+
+    Example:
+        >>> Projection(classes=10, features=4)(torch.ones(2, 4), torch.tensor([0, 9])).shape
+        torch.Size([2, 1])
+    """
+
+    def __init__(self, *, classes: int, features: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(classes, features)
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Features (B, F) and labels (B,) in, (B, 1) out."""
+        return (self.embedding(labels) * features).sum(dim=1, keepdim=True)
+
+
+class MinibatchStandardDeviation(nn.Module):
+    """One more feature map that says how much the images of a group differ: a collapsed batch gives itself away.
+
+    Real and fake images must be shown in separate batches.
+
+    Source: *Progressive Growing of GANs*, Karras et al., 2018.
+
+    Args:
+        group: images compared with each other; a batch that it does not divide is one group.
+
+    Example:
+        >>> MinibatchStandardDeviation()(torch.zeros(8, 3, 4, 4)).shape
+        torch.Size([8, 4, 4, 4])
+    """
+
+    def __init__(self, group: int = 4) -> None:
+        super().__init__()
+        self.group = group
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (B, C, H, W) in, (B, C + 1, H, W) out."""
+        batch, _, height, width = maps.shape
+        group = self.group if batch % self.group == 0 else batch
+        spread = maps.reshape(group, batch // group, -1).var(dim=0, correction=0).add(1e-8).sqrt().mean(dim=1)
+        return torch.cat([maps, spread.repeat(group).reshape(batch, 1, 1, 1).expand(-1, 1, height, width)], dim=1)
+
+
+class MinibatchDiscrimination(nn.Module):
+    """Features that say how near each image is to the others of its batch.
+
+    Real and fake images must be shown in separate batches.
+
+    Source: *Improved Techniques for Training GANs*, Salimans et al., 2016.
+
+    Args:
+        features: features of one image.
+        kernels: similarities added to each image.
+        dimensions: length of the vectors that are compared. Memory grows with batch x batch x kernels x dimensions.
+
+    Example:
+        >>> MinibatchDiscrimination(features=8, kernels=5)(torch.zeros(4, 8)).shape
+        torch.Size([4, 13])
+    """
+
+    def __init__(self, *, features: int, kernels: int, dimensions: int = 5) -> None:
+        super().__init__()
+        self.kernels = kernels
+        # A unit-variance start saturates exp(-distance) at 0, and with it every gradient.
+        self.weight = nn.Parameter(0.05 * torch.randn(features, kernels * dimensions))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, F) in, (B, F + kernels) out."""
+        vectors = (features @ self.weight).unflatten(1, (self.kernels, -1))
+        distances = (vectors[:, None] - vectors[None]).abs().sum(dim=3)
+        # An image's nearness to itself is the constant 1 and says nothing.
+        return torch.cat([features, torch.exp(-distances).sum(dim=1) - 1.0], dim=1)
+
+
+def normal_init(network: nn.Module, *, deviation: float = 0.02) -> None:
+    """The DCGAN start, in place: convolutions N(0, deviation), batch normalisation gains N(1, deviation), no biases.
+
+    Source: *Unsupervised Representation Learning with Deep Convolutional GANs*, Radford et al., 2016.
+
+    Example:
+        >>> layer = nn.Conv2d(64, 64, 4)
+        >>> normal_init(layer)
+        >>> bool((layer.weight.std() - 0.02).abs() < 0.001)
+        True
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, 0.0, deviation)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d) and module.affine:
+            nn.init.normal_(module.weight, 1.0, deviation)
+            nn.init.zeros_(module.bias)

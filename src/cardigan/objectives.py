@@ -1,0 +1,188 @@
+"""Adversarial games: pairs of losses over the discriminator's logits.
+
+Every function here builds an :class:`~cardigan.contracts.Objective`. Logits are raw and high means real. Both losses
+take ``real=`` and ``fake=`` and return one value per logit, unreduced; the loop takes the mean.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from cardigan.contracts import Objective
+
+Loss = Callable[..., Tensor]
+
+
+def _classify(smoothing: float) -> Loss:
+    """Binary cross-entropy of a discriminator that calls real images real with probability 1 - smoothing."""
+
+    def discriminator(*, real: Tensor, fake: Tensor) -> Tensor:
+        # -log sigmoid(x) is softplus(-x); written so, it neither overflows nor saturates.
+        told_real = (
+            (1.0 - smoothing) * F.softplus(-real) + smoothing * F.softplus(real) if smoothing else F.softplus(-real)
+        )
+        return told_real + F.softplus(fake)
+
+    return discriminator
+
+
+def minimax(*, smoothing: float = 0.0) -> Objective:
+    r"""The original game: the generator minimises what the discriminator maximises.
+
+    .. math:: L_D = -\log\sigma(r) - \log(1 - \sigma(f)), \quad L_G = \log(1 - \sigma(f))
+
+    The generator's gradient vanishes where the discriminator is sure, which is why :func:`non_saturating` is used.
+
+    Source: *Generative Adversarial Nets*, Goodfellow et al., 2014. One-sided label smoothing: Salimans et al., 2016.
+
+    Args:
+        smoothing: how far the target of real images lies below 1.
+
+    Example:
+        >>> import torch
+        >>> minimax().generator(real=None, fake=torch.zeros(1)).item()
+        -0.6931471824645996
+    """
+
+    def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
+        return -F.softplus(fake)
+
+    return Objective(_classify(smoothing), generator, name=f"minimax(smoothing={smoothing})")
+
+
+def non_saturating(*, smoothing: float = 0.0) -> Objective:
+    r"""The original discriminator; the generator maximises the probability of being called real.
+
+    .. math:: L_D = -\log\sigma(r) - \log(1 - \sigma(f)), \quad L_G = -\log\sigma(f)
+
+    Source: *Generative Adversarial Nets*, Goodfellow et al., 2014, section 3.
+
+    Args:
+        smoothing: how far the target of real images lies below 1 (one-sided label smoothing, Salimans et al., 2016).
+
+    Example:
+        >>> import torch
+        >>> non_saturating().generator(real=None, fake=torch.zeros(1)).item()
+        0.6931471824645996
+    """
+
+    def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
+        return F.softplus(-fake)
+
+    return Objective(_classify(smoothing), generator, name=f"non_saturating(smoothing={smoothing})")
+
+
+def least_squares(*, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Objective:
+    r"""Regression: fakes are told ``a``, reals ``b``, and the generator wants ``c``.
+
+    .. math:: L_D = \tfrac12 (r - b)^2 + \tfrac12 (f - a)^2, \quad L_G = \tfrac12 (f - c)^2
+
+    The default is the 0-1 coding. ``a=-1, b=1, c=0`` minimises the Pearson chi-square divergence (b - c = 1 and
+    b - a = 2). The discriminator must be linear at its end: a sigmoid would bring back the saturation this avoids.
+
+    Source: *Least Squares Generative Adversarial Networks*, Mao et al., 2017, equations 2, 8 and 9.
+
+    Example:
+        >>> import torch
+        >>> least_squares(a=-1, b=1, c=0).discriminator(real=torch.zeros(1), fake=torch.zeros(1)).item()
+        1.0
+    """
+
+    def discriminator(*, real: Tensor, fake: Tensor) -> Tensor:
+        return (real - b).square() / 2 + (fake - a).square() / 2
+
+    def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
+        return (fake - c).square() / 2
+
+    return Objective(discriminator, generator, name=f"least_squares(a={a}, b={b}, c={c})")
+
+
+def wasserstein() -> Objective:
+    r"""The difference of means, an estimate of the earth mover's distance if the discriminator is 1-Lipschitz.
+
+    .. math:: L_D = f - r, \quad L_G = -f
+
+    Needs weight clipping, a gradient penalty or spectral norm to keep the discriminator Lipschitz.
+
+    Source: *Wasserstein GAN*, Arjovsky, Chintala and Bottou, 2017.
+
+    Example:
+        >>> import torch
+        >>> wasserstein().discriminator(real=torch.tensor([2.0]), fake=torch.tensor([0.5])).item()
+        -1.5
+    """
+
+    def discriminator(*, real: Tensor, fake: Tensor) -> Tensor:
+        return fake - real
+
+    def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
+        return -fake
+
+    return Objective(discriminator, generator, name="wasserstein()")
+
+
+def hinge() -> Objective:
+    r"""A margin: the discriminator stops caring about images it is sure of.
+
+    .. math:: L_D = \max(0, 1 - r) + \max(0, 1 + f), \quad L_G = -f
+
+    Source: *Geometric GAN*, Lim and Ye, 2017; *Hierarchical Implicit Models*, Tran et al., 2017.
+
+    Example:
+        >>> import torch
+        >>> hinge().discriminator(real=torch.tensor([2.0]), fake=torch.tensor([-2.0])).item()
+        0.0
+    """
+
+    def discriminator(*, real: Tensor, fake: Tensor) -> Tensor:
+        return F.relu(1.0 - real) + F.relu(1.0 + fake)
+
+    def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
+        return -fake
+
+    return Objective(discriminator, generator, name="hinge()")
+
+
+def relativistic() -> Objective:
+    r"""Paired: each fake is judged against one real image.
+
+    .. math:: L_D = -\log\sigma(r_i - f_i), \quad L_G = -\log\sigma(f_i - r_i)
+
+    Source: *The relativistic discriminator*, Jolicoeur-Martineau, 2019; with R1 and R2 it is the game of *The GAN is
+    dead; long live the GAN!*, Huang et al., 2024.
+
+    Example:
+        >>> import torch
+        >>> relativistic().generator(real=torch.zeros(1), fake=torch.zeros(1)).item()
+        0.6931471824645996
+    """
+
+    def discriminator(*, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(fake - real)
+
+    def generator(*, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(real - fake)
+
+    return Objective(discriminator, generator, paired=True, name="relativistic()")
+
+
+def scaled(objective: Objective, *, discriminator: float = 1.0, generator: float = 1.0) -> Objective:
+    """The same game with each player's loss multiplied by a constant, such as the half that many tutorials write.
+
+    Example:
+        >>> import torch
+        >>> scaled(wasserstein(), discriminator=0.5).discriminator(real=torch.zeros(1), fake=torch.ones(1)).item()
+        0.5
+    """
+
+    def scale(loss: Loss, factor: float) -> Loss:
+        return lambda *, real, fake: factor * loss(real=real, fake=fake)
+
+    return replace(
+        objective,
+        discriminator=scale(objective.discriminator, discriminator),
+        generator=scale(objective.generator, generator),
+        name=f"scaled({objective.name}, discriminator={discriminator}, generator={generator})",
+    )

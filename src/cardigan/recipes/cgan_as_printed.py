@@ -1,0 +1,76 @@
+"""The conditional GAN with least squares of a widely read tutorial, exactly as it prints it.
+
+Fully connected networks joined with a class embedding; spectral norm on all six generator layers and on none of the
+discriminator's; a sigmoid left at the discriminator's end although the loss is least squares; and the classes of the
+fakes drawn by `randint(0, 9)`, which never gives 9. The document prints no training loop: this uses the loop of the
+basic tutorial. For comparison: `cgan` and `lsgan` are the corrected twins.
+
+Source: the document behind docs/seeds/cgan-lsgan.md, after *Conditional Generative Adversarial Nets*, Mirza and
+Osindero, 2014, and *Least Squares Generative Adversarial Networks*, Mao et al., 2017.
+Expect: 1,508,368 and 1,534,273 parameters; the class 9 is never learned.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cardigan import objectives, regularizers
+from cardigan.contracts import GAN, Objective
+from cardigan.errors import CardiganError
+from cardigan.models import mlp
+from cardigan.recipes._contract import BatchSize, Recipe, Task
+from cardigan.training.optimizers import Adam
+from cardigan.training.turns import together
+
+ONLY = (28, 28, 1)
+"""Height, width and channels that the document's networks are written for."""
+
+
+@dataclass(frozen=True)
+class AllButTheLastClass:
+    """Normal latents, and classes drawn evenly from all but the last: the document's off-by-one."""
+
+    latent: int
+    classes: int
+
+    def __call__(self, labels: Tensor | None, *, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Draw latents (count, latent) and labels (count,) in 0 .. classes - 2."""
+        latents = torch.randn(count, self.latent, generator=rng, device=rng.device)
+        return latents, torch.randint(0, self.classes - 1, (count,), generator=rng, device=rng.device)
+
+
+def squared_probabilities() -> Objective:
+    """Least squares on sigmoid outputs, the discriminator's loss halved and the generator's not."""
+    regression = objectives.least_squares(a=0.0, b=1.0, c=1.0)
+
+    def discriminator(*, real: Tensor, fake: Tensor) -> Tensor:
+        return regression.discriminator(real=real.sigmoid(), fake=fake.sigmoid())
+
+    def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
+        return 2.0 * regression.generator(real=None, fake=fake.sigmoid())
+
+    return Objective(discriminator, generator, name="squared_probabilities()")
+
+
+def recipe(task: Task, *, batch_size: BatchSize = 64) -> Recipe:
+    """The document's numbers, with the basic tutorial's optimizer and order."""
+    if not task.classes:
+        raise CardiganError("cgan-as-printed needs data with classes, and this data has none.")
+    shape = {"size": task.size, "channels": task.channels, "classes": task.classes, "embedding": 32}
+    generator = mlp.Generator(**shape, latent=64, hidden=(64, 128, 256, 512, 1024))
+    regularizers.spectral_norm(generator.layers)
+    gan = GAN(
+        generator=generator,
+        discriminator=mlp.Discriminator(**shape, hidden=(1024, 512, 256, 128, 64), slope=0.0),
+        objective=squared_probabilities(),
+        prior=AllButTheLastClass(latent=64, classes=task.classes),
+    )
+    return Recipe(
+        gan,
+        batch_size=batch_size,
+        optimizers=Adam(2e-4, beta1=0.5, beta2=0.999),
+        turns=together("generator"),
+        half_life=0,
+        because=("As printed: for comparison with `cgan` and `lsgan`, which correct it.",),
+    )

@@ -1,0 +1,160 @@
+"""What the user asks for, checked as a whole before any work."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from cardigan import recipes
+from cardigan.data import DataSettings, Source, scan
+from cardigan.errors import CardiganError
+from cardigan.layers import doublings
+from cardigan.settings import Settings, resolve
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of :func:`cardigan.train` that decide what a run is.
+
+    Example:
+        >>> Request("digits", size=(64, 96), minutes=1).command()
+        'cardigan train digits --size 64x96 --minutes 1'
+    """
+
+    source: str
+    recipe: str = "auto"
+    size: int | tuple[int, int] | None = None
+    images: int | None = None
+    minutes: float | None = None
+    seed: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """Height and width, None to choose."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values, settings as text so that ``"0.5"`` from a command line equals ``0.5`` from Python."""
+        sides = list(self.sides) if self.sides else None
+        return asdict(self) | {"size": sides, "settings": {key: str(value) for key, value in self.settings.items()}}
+
+    def command(self) -> str:
+        """The command line that asks for the same."""
+        words = ["cardigan", "train", self.source]
+        size = "x".join(map(str, self.size)) if isinstance(self.size, tuple) else self.size
+        options = {
+            "--recipe": None if self.recipe == "auto" else self.recipe,
+            "--size": size,
+            "--images": self.images,
+            "--minutes": None if self.minutes is None else f"{self.minutes:g}",
+            "--seed": self.seed or None,
+        }
+        words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
+        words += [word for key, value in self.settings.items() for word in ("--set", f"{key}={value}")]
+        return shlex.join(words)
+
+
+def check(request: Request, *, device: str) -> Settings:
+    """Everything that can be known to be wrong before any work, all at once.
+
+    Raises:
+        CardiganError: with one line for each problem.
+    """
+    if request.recipe not in recipes.names():
+        recipes.find(request.recipe)
+    settings, problems = resolve(request.recipe, request.settings)
+    if request.images is not None and request.minutes is not None:
+        problems.append("--images and --minutes exclude each other: give one budget.")
+    if request.images is not None and request.images < 1:
+        problems.append(f"--images is {request.images}, expected at least 1.")
+    if request.minutes is not None and not request.minutes > 0:
+        problems.append(f"--minutes is {request.minutes:g}, expected more than 0.")
+    if request.sides and not all(4 <= side <= 1024 for side in request.sides):
+        problems.append(f"--size is {request.size}, expected 4 to 1024 pixels.")
+    try:
+        pick_device(device)
+    except CardiganError as error:
+        problems.append(str(error))
+    if problems or settings is None:
+        raise CardiganError("\n".join(problems))
+    return settings
+
+
+def pick_device(device: str) -> str:
+    """The device to train on.
+
+    Args:
+        device: ``"auto"`` takes a GPU where there is one.
+
+    Raises:
+        CardiganError: if the device asked for is unknown or absent.
+
+    Example:
+        >>> pick_device("cpu")
+        'cpu'
+    """
+    kinds = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return next(kind for kind, present in kinds.items() if present)
+    kind, _, number = device.partition(":")
+    if kind not in kinds or (number and not number.isdigit()):
+        raise CardiganError(f"--device is {device!r}, expected auto, cpu, cuda, cuda:N or mps.")
+    if not kinds[kind] or (kind == "cuda" and number and int(number) >= torch.cuda.device_count()):
+        present = ", ".join(name for name, there in kinds.items() if there)
+        raise CardiganError(f"--device {device} is not present on this machine. Present: {present}. Try --device auto.")
+    return device
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What two requests disagree on, in words.
+
+    Example:
+        >>> differences({"seed": 0, "settings": {"r1": "1"}}, {"seed": 1, "settings": {}})
+        ['seed was 0, is 1', 'r1 was 1, is not set']
+    """
+
+    def compare(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+        told = lambda value: "not set" if value is None else value  # noqa: E731
+        return [
+            f"{key} was {told(old.get(key))}, is {told(new.get(key))}"
+            for key in sorted(old.keys() | new.keys())
+            if old.get(key) != new.get(key)
+        ]
+
+    inner = compare(before.get("settings", {}), now.get("settings", {}))
+    return compare({**before, "settings": None}, {**now, "settings": None}) + inner
+
+
+def choose_size(
+    source: Source, recipe: str, settings: DataSettings, device: str, *, on_progress: Callable[[int, int], None]
+) -> tuple[int, int]:
+    """A size that suits the data and the device, where the user gives none.
+
+    What a recipe is written for; else the images' own size if they share one that can be built; else the largest power
+    of two that most images reach, up to 64 pixels on a CPU and 256 on a GPU.
+    """
+    only = vars(recipes.find(recipe)).get("ONLY")
+    if only is not None:
+        return only[0], only[1]
+    largest = 64 if device == "cpu" else 256
+    if source.crops:
+        return largest, largest
+    found = scan(source, settings=settings, on_progress=on_progress)
+    if found.refusals:
+        raise CardiganError(" ".join(found.refusals))
+    common, median = found.sizes["most common"], found.sizes["median"]
+    if found.most_common == found.count and max(common) <= largest and _can_double(common):
+        return common
+    side = next((side for side in (256, 128, 64, 32) if side <= min(largest, *median)), 16)
+    return side, side
+
+
+def _can_double(size: tuple[int, int]) -> bool:
+    try:
+        doublings(size)
+    except CardiganError:
+        return False
+    return True

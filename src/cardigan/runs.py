@@ -1,0 +1,189 @@
+"""A run that was trained, or is being trained: open it, draw from it, look at it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from cardigan.contracts import GeneratorNetwork
+from cardigan.errors import CardiganError
+from cardigan.folder import RunFolder
+from cardigan.randomness import generator as random_generator
+from cardigan.report.page import Contents, duration, write
+from cardigan.sample import draw, interpolation, latents_for, load_generator
+
+REPORTED = 64
+"""Generated images in a report."""
+
+
+def load(path: str | Path) -> "Run":
+    """Open a run's folder.
+
+    Raises:
+        CardiganError: if it is none.
+    """
+    return Run(path)
+
+
+class Run:
+    """A run's folder, opened.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        CardiganError: if it has no configuration.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.folder = RunFolder(Path(path))
+        self.config: dict[str, Any] = self.folder.read_config()
+        self._loaded: tuple[GeneratorNetwork, dict[str, Any]] | None = None
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.folder.path
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """What happened, one dictionary for each line of ``records.jsonl``."""
+        return self.folder.read_records()
+
+    @property
+    def generator(self) -> GeneratorNetwork:
+        """The published generator, in evaluation mode: ``(latents, labels) -> images`` in [-1, 1]."""
+        return self._opened()[0]
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes that can be asked for; empty for an unconditional model."""
+        return list(self._opened()[1].get("classes", {}))
+
+    def sample(
+        self, count: int, *, seed: int = 0, label: str | int | None = None, truncation: float = 1.0
+    ) -> np.ndarray:
+        """Draw images.
+
+        Args:
+            count: how many.
+            seed: of the draw; the same seed draws the same images, and more of them begin with the same.
+            label: a class by name or number; None draws the classes as often as the data shows them.
+            truncation: below 1, latents nearer to the middle: less variety, fewer failures.
+
+        Returns:
+            uint8 (count, H, W, C).
+
+        Raises:
+            CardiganError: if nothing was published yet, or an argument cannot be met.
+        """
+        if count < 0:
+            raise CardiganError(f"The number of images must not be negative, got {count}.")
+        if not 0.0 < truncation <= 1.0:
+            raise CardiganError(f"truncation is {truncation}, expected more than 0 and at most 1 (1 changes nothing).")
+        network, _ = self._opened()
+        latents = latents_for(network, count, seed=seed, truncation=truncation)
+        return draw(network, latents, self._labels(count, seed=seed, label=label))
+
+    def report(self) -> Path:
+        """Write ``report.html`` anew and return its path."""
+        return write(self._contents(), self.path)
+
+    def _opened(self) -> tuple[GeneratorNetwork, dict[str, Any]]:
+        if self._loaded is None:
+            if not (self.folder.generator / "config.json").exists():
+                raise CardiganError(
+                    f"{self.path} has no generator yet: training has not finished. Run its train command again; it "
+                    f"goes on where it stopped."
+                )
+            self._loaded = load_generator(self.folder.generator)
+        return self._loaded
+
+    def _labels(self, count: int, *, seed: int, label: str | int | None) -> torch.Tensor | None:
+        counts: dict[str, int] = self._opened()[1].get("classes", {})
+        names = list(counts)
+        if not names:
+            if label is not None:
+                raise CardiganError(f"label is {label!r}, but this model was trained without classes.")
+            return None
+        if label is None:
+            weights = torch.tensor([float(value) for value in counts.values()])
+            rows = [
+                torch.multinomial(weights, 1, generator=random_generator(seed, "sample labels", place))
+                for place in range(count)
+            ]
+            return torch.cat(rows) if rows else torch.zeros(0, dtype=torch.int64)
+        if str(label) in names:
+            return torch.full((count,), names.index(str(label)))
+        if str(label).isdigit() and int(label) < len(names):
+            return torch.full((count,), int(label))
+        raise CardiganError(f"There is no class {label!r}. Known: {', '.join(names)}.")
+
+    def _contents(self) -> Contents:
+        network, facts = self._opened()
+        names = list(facts.get("classes", {}))
+        per_class = None
+        if names:
+            per_class = np.stack([self.sample(8, seed=1, label=place) for place in range(len(names))])
+        real = self.folder.samples / "real.npy"
+        generated = self.sample(REPORTED)
+        return Contents(
+            title=self.path.resolve().name,
+            summary=self._summary(),
+            settings={"request": self.config["request"], "recipe": self.config["resolved"]},
+            data=self.config["data"],
+            real=np.load(real, allow_pickle=False) if real.exists() else generated[:0],
+            generated=generated,
+            snapshots=self._snapshots(),
+            interpolation=interpolation(network),
+            per_class=per_class,
+            class_names=names,
+            records=self.records,
+            notes=[*self.config["because"], *(event["text"] for event in read_events(self.folder))],
+            command=self.config["command"],
+            version=self.config["version"],
+        )
+
+    def _summary(self) -> list[tuple[str, str]]:
+        records, config = self.records, self.config
+        last = records[-1] if records else {"images": 0, "seconds": 0.0}
+        height, width, channels = config["shape"]
+        weights = {name: f"{count:,}" for name, count in config["parameters"].items()}
+        return [
+            ("Recipe", config["request"]["recipe"]),
+            ("Data", f"{config['data']['count']:,} images from {config['data']['source']}"),
+            ("Size", f"{width} x {height}, {channels} channel{'s' if channels > 1 else ''}"),
+            ("Images seen", f"{last['images']:,}"),
+            ("Training time", duration(last["seconds"])),
+            ("Device", config["device"]),
+            ("Parameters", f"generator {weights['generator']}, discriminator {weights['discriminator']}"),
+        ]
+
+    def _snapshots(self) -> list[tuple[int, np.ndarray]]:
+        paths = sorted(path for path in self.folder.samples.glob("*.png") if path.stem.isdigit())
+        frames = []
+        for path in paths:
+            with Image.open(path) as picture:
+                pixels = np.asarray(picture)
+            frames.append((int(path.stem), pixels[:, :, None] if pixels.ndim == 2 else pixels))
+        return frames
+
+
+def read_events(folder: RunFolder) -> list[dict[str, Any]]:
+    """What happened to a run beside training: resumes, rejected checkpoints, remedies."""
+    path = folder.path / "events.jsonl"
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+
+
+def add_event(folder: RunFolder, text: str, *, images: int) -> None:
+    """Note something that happened to a run."""
+    with (folder.path / "events.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"images": images, "text": text}) + "\n")

@@ -1,0 +1,127 @@
+"""The published model: a generator in a folder that opens without the run, and the drawing of images from it."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch.nn.utils import parametrize
+
+from cardigan import models
+from cardigan.contracts import GeneratorNetwork
+from cardigan.errors import CardiganError
+from cardigan.pixels import to_uint8
+from cardigan.randomness import generator as random_generator
+from cardigan.training.checkpoint import replace_durably
+
+CHUNK = 64
+"""Images drawn at once; the number changes memory and speed, never the images."""
+
+
+def publish(generator: GeneratorNetwork, folder: Path, *, facts: dict[str, Any]) -> None:
+    """Write a generator as ``config.json`` and ``model.safetensors``, the weights plain (no parametrisations).
+
+    Args:
+        generator: in evaluation mode; an architecture of ``cardigan.models``.
+        folder: where to.
+        facts: JSON values to keep beside the architecture: class names, what it was trained on.
+    """
+    generator = copy.deepcopy(generator)
+    for module in generator.modules():
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight")
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().contiguous().cpu() for name, tensor in generator.state_dict().items()}
+    config = {"model": type(generator).__module__.rpartition(".")[2], "arguments": generator.arguments, **facts}
+    replace_durably(folder / "model.safetensors", safetensors.torch.save(weights))
+    replace_durably(folder / "config.json", json.dumps(config, indent=1).encode())
+
+
+def load_generator(folder: Path, *, device: torch.device | str = "cpu") -> tuple[GeneratorNetwork, dict[str, Any]]:
+    """The generator in a folder, in evaluation mode, and its configuration.
+
+    Raises:
+        CardiganError: if the folder has no model, or it is damaged.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        weights = safetensors.torch.load_file(folder / "model.safetensors", device=str(device))
+        network = models.load(config["model"].replace("_", "-")).Generator(**config["arguments"])
+        network.load_state_dict(weights)
+    except FileNotFoundError as error:
+        raise CardiganError(
+            f"There is no model in {folder}: {Path(error.filename or '').name or 'a file'} is missing."
+        ) from error
+    except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        raise CardiganError(f"The model in {folder} is damaged: {str(error).splitlines()[0]}") from error
+    return network.to(device).eval(), config
+
+
+def latents_for(network: GeneratorNetwork, count: int, *, seed: int, truncation: float = 1.0) -> Tensor:
+    """Latents (count, latent), each a function of (seed, its place), so that longer draws begin like shorter ones.
+
+    Args:
+        network: tells the length.
+        count: how many.
+        seed: of the draw.
+        truncation: below 1, values beyond twice it are drawn again nearer to the middle: less variety, fewer failures.
+    """
+    rows = [torch.randn(network.latent, generator=random_generator(seed, "sample", place)) for place in range(count)]
+    latents = torch.stack(rows) if rows else torch.zeros(0, network.latent)
+    if truncation < 1.0:
+        # Folding the tail back by the normal's own distribution keeps each latent a function of its draw.
+        limit = torch.special.ndtr(torch.tensor(2.0 * truncation))
+        latents = torch.special.ndtri(0.5 + (torch.special.ndtr(latents) - 0.5) * (2.0 * limit - 1.0))
+    return latents
+
+
+def draw(network: GeneratorNetwork, latents: Tensor, labels: Tensor | None = None) -> np.ndarray:
+    """Images of latents.
+
+    Args:
+        network: a generator in evaluation mode.
+        latents: (N, latent).
+        labels: classes (N,) for a conditional model.
+
+    Returns:
+        uint8 (N, H, W, C).
+    """
+    device = next(network.parameters()).device
+    pictures = []
+    with torch.inference_mode():
+        for start in range(0, len(latents), CHUNK):
+            part = slice(start, start + CHUNK)
+            classes = None if labels is None else labels[part].to(device)
+            pictures.append(to_uint8(network(latents[part].to(device), classes)).cpu().numpy())
+    if not pictures:
+        channels, height, width = network.shape
+        return np.zeros((0, height, width, channels), dtype=np.uint8)
+    return np.concatenate(pictures)
+
+
+def interpolation(
+    network: GeneratorNetwork, *, rows: int = 4, steps: int = 9, seed: int = 0, classes: int = 0
+) -> np.ndarray:
+    """Walks between pairs of latents on the sphere where normal latents live; one class a row.
+
+    Returns:
+        uint8 (rows, steps, H, W, C).
+
+    Source: *Sampling Generative Networks*, White, 2016 (spherical interpolation).
+    """
+    ends = latents_for(network, 2 * rows, seed=seed)
+    walks = []
+    for row in range(rows):
+        start, end = ends[2 * row], ends[2 * row + 1]
+        angle = torch.arccos(torch.clamp(torch.dot(start, end) / (start.norm() * end.norm()), -1, 1))
+        for share in torch.linspace(0, 1, steps):
+            walks.append((torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle))
+    labels = None
+    if network.classes:
+        labels = torch.arange(rows).remainder(network.classes).repeat_interleave(steps)
+    pictures = draw(network, torch.stack(walks), labels)
+    return pictures.reshape(rows, steps, *pictures.shape[1:])

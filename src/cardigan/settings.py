@@ -1,0 +1,87 @@
+"""``--set KEY=VALUE``: one flat list of keys for data, run and recipe, all checked at once before any work."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from cardigan import recipes
+from cardigan.data import DataSettings
+from cardigan.discovery import suggestion
+from cardigan.errors import CardiganError
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a run keeps itself. Every field is a ``--set KEY=VALUE``."""
+
+    checkpoint_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
+    """Seconds of training between checkpoints: what a crash can cost at most."""
+    snapshots: Annotated[int, Field(ge=1, le=1000)] = 24
+    """Pictures of the same latents through training."""
+    tensorboard: bool = False
+    """Also write TensorBoard events into the run's folder; needs the extra ``tensorboard``."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings sorted by whom they concern, every value checked.
+
+    Args:
+        data: how images are read.
+        run: how the run keeps itself.
+        recipe: the recipe's own, only those that were given.
+    """
+
+    data: DataSettings
+    run: RunSettings
+    recipe: dict[str, Any]
+
+
+def resolve(recipe: str, given: Mapping[str, Any]) -> tuple[Settings | None, list[str]]:
+    """Sort and check settings.
+
+    Args:
+        recipe: whose settings are known beside those of data and run.
+        given: values by key, as text or already typed; the text ``none`` means None.
+
+    Returns:
+        The settings, None if anything is wrong; and all that is wrong, one sentence each.
+
+    Example:
+        >>> settings, problems = resolve("dcgan", {"width": "32", "labels": "false"})
+        >>> settings.recipe, settings.data.labels
+        ({'width': 32}, False)
+        >>> resolve("dcgan", {"widht": "32"})[1]
+        ["There is no setting 'widht'. Did you mean 'width'?"]
+    """
+    model = recipes.settings_model(recipe)
+    rooms = {
+        "data": (TypeAdapter(DataSettings), {field.name for field in fields(DataSettings)}),
+        "run": (TypeAdapter(RunSettings), {field.name for field in fields(RunSettings)}),
+        "recipe": (TypeAdapter(model), set(model.model_fields)),
+    }
+    known = sorted(set().union(*(names for _, names in rooms.values())))
+    values = {key: None if value == "none" else value for key, value in given.items()}
+    problems = [f"There is no setting {key!r}.{suggestion(key, known)}" for key in values if key not in known]
+    made: dict[str, Any] = {}
+    for room, (adapter, names) in rooms.items():
+        try:
+            made[room] = adapter.validate_python({key: value for key, value in values.items() if key in names})
+        except ValidationError as error:
+            problems += [_sentence(fault) for fault in error.errors()]
+    if problems:
+        return None, problems
+    chosen = made["recipe"].model_dump(exclude_unset=True)
+    return Settings(made["data"], made["run"], chosen), []
+
+
+def _sentence(fault: Any) -> str:
+    """One of pydantic's errors in our words."""
+    own = fault.get("ctx", {}).get("error")
+    if isinstance(own, CardiganError):
+        return str(own)
+    key = ".".join(map(str, fault["loc"]))
+    wanted = fault["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"{key} is {fault['input']!r}, expected {wanted}."

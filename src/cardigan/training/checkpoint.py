@@ -1,0 +1,317 @@
+"""Checkpoints that survive a crash at any moment.
+
+A checkpoint is a folder ``step-N`` whose last-written file, ``manifest.json``, names every other file with its size and
+SHA-256. It is written under another name, flushed to the disk, read back and checked, and only then renamed; older ones
+are removed only after that. Tensors are safetensors, everything else JSON: nothing in it can run code.
+"""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from cardigan.contracts import Player, Progress
+from cardigan.errors import CardiganError
+from cardigan.training.loop import PLAYERS, Training
+
+SCHEMA = 1
+KEEP = 2
+"""Verified checkpoints that are kept. One would be too few: it may be the one that is being replaced."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A verified checkpoint.
+
+    Args:
+        folder: where it lies.
+        step: turns taken.
+        state: everything in it that is not a tensor.
+        files: tensors by file name and by their own name.
+    """
+
+    folder: Path
+    step: int
+    state: dict[str, Any]
+    files: dict[str, dict[str, Tensor]]
+
+
+def capture(training: Training) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """Everything that :func:`restore` needs: tensors by file, and the rest as JSON values."""
+    files: dict[str, dict[str, Tensor]] = {"average": training.average.network.state_dict()}
+    progress = training.progress
+    state: dict[str, Any] = {
+        "images": progress.images,
+        "turns": progress.turns,
+        "seconds": progress.seconds,
+        "steps": progress.steps,
+        "last": progress.last,
+        "streak": progress.streak,
+        "smoothed": {player: float(value) for player, value in progress.smoothed.items()},
+        "average_images": training.average.images,
+        "rate_scale": training.rate_scale,
+    }
+    for player in PLAYERS:
+        files[player] = training.gan.network(player).state_dict()
+        packed = training.optimizers[player].state_dict()["state"]
+        files[f"{player}-optimizer"] = {
+            f"{index}.{name}": torch.as_tensor(value)
+            for index, values in packed.items()
+            for name, value in values.items()
+        }
+    return files, state
+
+
+def restore(training: Training, checkpoint: Checkpoint) -> None:
+    """Put a training back to where the checkpoint was taken.
+
+    Raises:
+        CardiganError: if the networks have another architecture; the message names the shapes that differ.
+    """
+    state, progress = checkpoint.state, training.progress
+    networks = {**{player: training.gan.network(player) for player in PLAYERS}, "average": training.average.network}
+    for name, network in networks.items():
+        _check_shapes(name, network.state_dict(), checkpoint.files[name])
+    for name, network in networks.items():
+        network.load_state_dict(checkpoint.files[name])
+    for player in PLAYERS:
+        optimizer = training.optimizers[player]
+        packed: dict[int, dict[str, Tensor]] = {}
+        for key, value in checkpoint.files[f"{player}-optimizer"].items():
+            index, _, name = key.partition(".")
+            packed.setdefault(int(index), {})[name] = value
+        optimizer.load_state_dict({"state": packed, "param_groups": optimizer.state_dict()["param_groups"]})
+    training.average.images = state["average_images"]
+    training.rate_scale = state["rate_scale"]
+    smoothed: dict[Player, Tensor | float] = {
+        player: torch.tensor(value, device=training.device) for player, value in state["smoothed"].items()
+    }
+    saved = Progress(
+        images=state["images"],
+        turns=state["turns"],
+        seconds=state["seconds"],
+        steps=dict(state["steps"]),
+        last=tuple(state["last"]),
+        streak=state["streak"],
+        smoothed=smoothed,
+    )
+    progress.__dict__.update(saved.__dict__)
+
+
+def _check_shapes(name: str, mine: dict[str, Tensor], saved: dict[str, Tensor]) -> None:
+    differences = [
+        f"{key}: {_shape(saved.get(key))} saved, {_shape(mine.get(key))} now"
+        for key in sorted(mine.keys() | saved.keys())
+        if _shape(mine.get(key)) != _shape(saved.get(key))
+    ]
+    if differences:
+        shown = "; ".join(differences[:3]) + ("; ..." if len(differences) > 3 else "")
+        raise CardiganError(
+            f"The checkpoint's {name} has another architecture than the one asked for ({len(differences)} tensors "
+            f"differ: {shown}), so this run cannot be resumed with it. Use the settings it was started with, or "
+            f"another --out."
+        )
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "absent" if tensor is None else "x".join(map(str, tensor.shape)) or "scalar"
+
+
+def save(folder: Path, training: Training, extra: dict[str, Any]) -> Path:
+    """Write a checkpoint by the protocol above, then remove all but the newest ``KEEP``.
+
+    Args:
+        folder: the folder of checkpoints.
+        training: what to save; it is not changed by it, nor is any random state.
+        extra: JSON values to keep with it.
+
+    Raises:
+        CardiganError: if the disk is full or the folder cannot be written; earlier checkpoints are untouched.
+    """
+    files, state = capture(training)
+    step = training.progress.turns
+    final = folder / f"step-{step:09d}"
+    partial = folder / f"{final.name}.partial-{uuid.uuid4().hex[:8]}"
+    try:
+        blobs = {
+            f"{name}.safetensors": safetensors.torch.save(
+                {key: value.contiguous().cpu() for key, value in file.items()}
+            )
+            for name, file in files.items()
+        }
+        blobs["state.json"] = json.dumps(state | extra, indent=1).encode()
+        _check_space(folder, sum(map(len, blobs.values())))
+        partial.mkdir(parents=True)
+        listing = {name: {"bytes": len(blob), "sha256": _digest(blob)} for name, blob in blobs.items()}
+        manifest = {
+            "schema": SCHEMA,
+            "step": step,
+            "images": state["images"],
+            "torch": torch.__version__,
+            "files": listing,
+        }
+        for name, blob in blobs.items():
+            write_durably(partial / name, blob)
+        write_durably(partial / "manifest.json", json.dumps(manifest, indent=1).encode())
+        _read(partial)
+        if final.exists():  # the same step, saved before: equal if it is whole, and damaged otherwise
+            _discard(final)
+        partial.rename(final)
+        sync_folder(folder)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        safe = [path.name for path in _committed(folder)]
+        kept = f"{safe[0]} is safe" if safe else "no checkpoint was written yet"
+        raise CardiganError(
+            f"The checkpoint of step {step} could not be written to {folder}: {error.strerror or error}. {kept}. "
+            f"Free space or mend the permissions, then run the same command again."
+        ) from error
+    for old in _committed(folder)[KEEP:]:
+        _discard(old)
+    return final
+
+
+def newest(folder: Path) -> tuple[Checkpoint | None, dict[str, str]]:
+    """The newest checkpoint that passes every check; and for each newer one, by name, why it was passed over.
+
+    Args:
+        folder: the folder of checkpoints; it may be absent.
+    """
+    rejected: dict[str, str] = {}
+    for path in _committed(folder):
+        try:
+            return _read(path), rejected
+        except (BadCheckpointError, OSError) as error:
+            rejected[path.name] = str(error)
+    return None, rejected
+
+
+def tidy(folder: Path, rejected: Iterable[str]) -> int:
+    """Before training goes on: remove what interrupted saves left, and set rejected checkpoints aside.
+
+    Args:
+        folder: the folder of checkpoints; it may be absent.
+        rejected: names of checkpoints; they are kept under ``rejected-...`` for whoever wants to look.
+
+    Returns:
+        How many unfinished saves were removed.
+    """
+    unfinished = list(folder.glob("*.partial-*"))
+    for leftover in [*unfinished, *folder.glob("*.trash-*")]:
+        shutil.rmtree(leftover, ignore_errors=True)
+    for name in rejected:
+        (folder / name).rename(folder / f"rejected-{name}-{uuid.uuid4().hex[:8]}")
+    return len(unfinished)
+
+
+class BadCheckpointError(CardiganError):
+    """A checkpoint that must not be used; the message says why."""
+
+
+def _read(path: Path) -> Checkpoint:
+    """Read a checkpoint and verify all of it.
+
+    Raises:
+        BadCheckpointError: with the first fault that was found.
+    """
+    manifest = _json(path / "manifest.json")
+    if manifest.get("schema") != SCHEMA:
+        raise BadCheckpointError(
+            f"its format is version {manifest.get('schema')!r}, this Cardigan reads {SCHEMA}. Upgrade Cardigan."
+        )
+    files: dict[str, dict[str, Tensor]] = {}
+    for name, told in manifest["files"].items():
+        if Path(name).name != name or not (path / name).is_file():
+            raise BadCheckpointError(f"{name} is missing.")
+        blob = (path / name).read_bytes()
+        if len(blob) != told["bytes"]:
+            raise BadCheckpointError(f"{name} has {len(blob)} bytes instead of {told['bytes']}.")
+        if _digest(blob) != told["sha256"]:
+            raise BadCheckpointError(f"{name} does not match its SHA-256; its content was changed or damaged.")
+        if name.endswith(".safetensors"):
+            files[name.removesuffix(".safetensors")] = _tensors(name, blob)
+    return Checkpoint(path, manifest["step"], _json(path / "state.json"), files)
+
+
+def _tensors(name: str, blob: bytes) -> dict[str, Tensor]:
+    try:
+        tensors = safetensors.torch.load(blob)
+    except SafetensorError as error:
+        raise BadCheckpointError(f"{name} is not a valid safetensors file ({error}).") from error
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and not math.isfinite(float(tensor.sum())) and not bool(tensor.isfinite().all()):
+            raise BadCheckpointError(f"{name} holds numbers that are not finite, in {key}.")
+    return tensors
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadCheckpointError(f"{path.name} is missing.") from error
+    except ValueError as error:
+        raise BadCheckpointError(f"{path.name} is not valid JSON ({error}).") from error
+    if not isinstance(value, dict):
+        raise BadCheckpointError(f"{path.name} is not a JSON object.")
+    return value
+
+
+def _committed(folder: Path) -> list[Path]:
+    """The folders that bear a final name, newest first."""
+    return sorted((path for path in folder.glob("step-*") if path.name[5:].isdigit()), reverse=True)
+
+
+def _discard(path: Path) -> None:
+    """Remove a folder so that a crash leaves it whole or under a name that nobody reads."""
+    trash = path.with_name(f"{path.name}.trash-{uuid.uuid4().hex[:8]}")
+    path.rename(trash)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def _check_space(folder: Path, wanted: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < 1.2 * wanted:
+        raise OSError(f"disk full: {wanted / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free")
+
+
+def _digest(blob: bytes) -> str:
+    return hashlib.sha256(blob).hexdigest()
+
+
+def write_durably(path: Path, blob: bytes) -> None:
+    """Write a new file and wait until it is on the disk."""
+    with path.open("xb") as file:
+        file.write(blob)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_durably(path: Path, blob: bytes) -> None:
+    """Write a file so that under its name there is always the old content or the new, never a part."""
+    partial = path.with_name(f".{path.name}.partial-{uuid.uuid4().hex[:8]}")
+    write_durably(partial, blob)
+    partial.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's names are on the disk. Windows has no such call; the promise is weaker there."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,197 @@
+"""The loop: batches and turns in, records out.
+
+It knows no architecture and no loss. It draws a batch and fakes, lets the players of the turn act, checks that every
+number is finite *before* a weight moves, steps the player's own optimizer, updates the average, and yields a record.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cardigan.contracts import GAN, Batch, Batches, GeneratorNetwork, Player, Progress, StepRecord, Turns
+from cardigan.errors import CardiganError
+from cardigan.randomness import generator, seeded
+from cardigan.training.ema import Average, settled
+from cardigan.training.optimizers import Adam, OptimizerSettings
+from cardigan.training.schedules import Schedule, constant
+from cardigan.training.steps import Played, draw_fakes, draw_sources, play
+from cardigan.training.turns import alternate
+
+PLAYERS: tuple[Player, Player] = ("discriminator", "generator")
+
+
+class NonFiniteError(CardiganError):
+    """A loss or a gradient is no longer a number; no weight was changed by it.
+
+    Args:
+        player: whose step it was.
+        losses: every named loss of that step.
+        progress: the clock.
+        indices: the images of the batch, by their place in the store.
+    """
+
+    def __init__(self, player: Player, losses: dict[str, float], progress: Progress, indices: list[int]) -> None:
+        told = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
+        super().__init__(
+            f"The {player}'s loss or gradient is not finite after {progress.images} images ({told}). No weight was "
+            f"changed by it. Lower the learning rate (--set learning_rate=...) or strengthen the regularizer."
+        )
+        self.player, self.losses, self.images, self.indices = player, losses, progress.images, indices
+
+
+class Training:
+    """Everything that changes while a GAN trains: networks, optimizers, the average and the clock.
+
+    Args:
+        gan: networks, objective and regularizers; moved to ``device`` in place.
+        optimizers: settings for each player, or one for both. Each player has its own optimizer, so that the one whose
+            turn it is not cannot move.
+        half_life: of the averaged generator, in images; 0 publishes the trained weights themselves.
+        seed: of all randomness.
+        device: where to train.
+    """
+
+    def __init__(
+        self,
+        gan: GAN,
+        *,
+        optimizers: OptimizerSettings | Mapping[Player, OptimizerSettings] | None = None,
+        half_life: float = 20_000,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.gan = gan.to(device)
+        self.device, self.seed = torch.device(device), seed
+        settings = optimizers if isinstance(optimizers, Mapping) else dict.fromkeys(PLAYERS, optimizers or Adam())
+        self.optimizers = {player: settings[player](gan.network(player).parameters()) for player in PLAYERS}
+        self.full_rates = {
+            player: [group["lr"] for group in optimizer.param_groups] for player, optimizer in self.optimizers.items()
+        }
+        self.rate_scale = 1.0
+        self.average = Average(gan.generator, half_life=half_life)
+        self.progress = Progress()
+
+    def published(self, batches: Batches, *, images: int = 1024) -> GeneratorNetwork:
+        """The averaged generator, ready to draw: evaluation mode, normalisation measured for its weights.
+
+        Args:
+            batches: give the classes to measure on.
+            images: how many images to measure on.
+        """
+
+        def draws() -> Iterator[tuple[Tensor, Tensor | None]]:
+            for start in range(0, images, batches.batch_size):
+                rng = generator(self.seed, "standing statistics", start, device=self.device)
+                yield draw_sources(self.gan, batches.at(start), rng)
+
+        with seeded(self.seed, "standing statistics", device=self.device):
+            return settled(self.average.network, draws())
+
+    def set_rates(self, multiplier: float) -> None:
+        """Set every learning rate to its full value times ``multiplier`` times the scale that remedies set."""
+        for player, optimizer in self.optimizers.items():
+            for group, full in zip(optimizer.param_groups, self.full_rates[player], strict=True):
+                group["lr"] = full * multiplier * self.rate_scale
+
+    def turn(self, batches: Batches, turns: Turns) -> StepRecord:
+        """Let the next players act on the next batch."""
+        progress, turn = self.progress, turns(self.progress)
+        batch = batches.at(progress.images)
+        losses: dict[str, Tensor] = {}
+        logits: dict[str, Tensor] = {}
+        with seeded(self.seed, "layers", progress.images, device=self.device):
+            rng = generator(self.seed, "latents", progress.images, device=self.device)
+            fakes = draw_fakes(self.gan, batch, rng, graph="generator" in turn)
+            for player in turn:
+                played = play(self.gan, player, batch, fakes, steps=progress.steps[player])
+                self._move(player, played, batch)
+                losses |= {f"{player}/{name}": value.detach() for name, value in played.losses.items()}
+                logits = played.logits | logits
+        progress.images += batches.batch_size
+        progress.turns += 1
+        progress.streak = progress.streak + 1 if turn == progress.last else 1
+        progress.last = turn
+        if "generator" in turn:
+            self.average.update(self.gan.generator, images=progress.images)
+        return StepRecord(progress, losses, logits)
+
+    def _move(self, player: Player, played: Played, batch: Batch) -> None:
+        """Differentiate one player's loss by its own weights only, and step its own optimizer."""
+        network, optimizer, progress = self.gan.network(player), self.optimizers[player], self.progress
+        weights = [weight for weight in network.parameters() if weight.requires_grad]
+        # Asking for these weights alone spares the other network's weight gradients, and cannot leave any behind.
+        gradients = torch.autograd.grad(played.total, weights, allow_unused=True, retain_graph=False)
+        present = [gradient for gradient in gradients if gradient is not None]
+        if not torch.isfinite(torch.nn.utils.get_total_norm(present) + played.total.detach()):
+            losses = {name: float(value) for name, value in played.losses.items()}
+            raise NonFiniteError(player, losses, progress, [] if batch.indices is None else batch.indices.tolist())
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        for projection in self.gan.projections:
+            if projection.player == player:
+                projection(network)
+        progress.steps[player] += 1
+        new, old = played.losses["adversarial"].detach(), progress.smoothed.get(player)
+        share = max(0.02, 1 / progress.steps[player])
+        progress.smoothed[player] = new if old is None else old + share * (new - old)
+
+
+def fit(
+    gan: GAN | Training,
+    batches: Batches,
+    *,
+    turns: Turns | None = None,
+    images: int | None = None,
+    seconds: float | None = None,
+    schedule: Schedule | None = None,
+    **settings: Any,
+) -> Iterator[StepRecord]:
+    """Train, one turn after the other, until the budget is spent; an ordinary ``for`` body watches.
+
+    Args:
+        gan: what to train; or a :class:`Training`, to go on where it stands.
+        batches: where real images come from.
+        turns: whose turn is next; by default one each, discriminator first.
+        images: stop when this many images have been drawn.
+        seconds: stop after this many seconds of training. The learning rate then depends on the machine's speed, and
+            two runs are no longer bit-identical.
+        schedule: how the learning rate moves over the budget; by default not.
+        **settings: of :class:`Training`, when ``gan`` is a GAN.
+
+    Yields:
+        A record of each turn.
+
+    Raises:
+        ValueError: unless exactly one budget is given.
+        NonFiniteError: if a loss or gradient is not finite; no weight has been changed by it.
+
+    Example:
+        >>> from cardigan import models, objectives
+        >>> from cardigan.data import Store
+        >>> from cardigan.data.batches import batches
+        >>> import numpy as np
+        >>> store = Store.from_arrays(np.zeros((32, 8, 8, 1), dtype=np.uint8))
+        >>> gan = GAN(models.mlp.Generator(size=8, latent=4), models.mlp.Discriminator(size=8), objectives.hinge())
+        >>> [record.progress.images for record in fit(gan, batches(store, batch_size=16), images=64)]
+        [16, 32, 48, 64]
+    """
+    if (images is None) == (seconds is None):
+        raise ValueError("Give fit exactly one budget: images=N or seconds=S.")
+    training = gan if isinstance(gan, Training) else Training(gan, **settings)
+    turns, schedule = turns or alternate(), schedule or constant()
+    progress = training.progress
+    began = time.perf_counter() - progress.seconds
+
+    def spent() -> float:
+        return progress.images / images if images is not None else progress.seconds / (seconds or 1e-9)
+
+    while spent() < 1.0:
+        training.set_rates(schedule(spent()))
+        record = training.turn(batches, turns)
+        progress.seconds = time.perf_counter() - began
+        yield record

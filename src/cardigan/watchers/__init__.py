@@ -1,0 +1,1 @@
+"""Those who watch a run: they read records and never reach back into the loop."""

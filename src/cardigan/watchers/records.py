@@ -1,0 +1,76 @@
+"""``records.jsonl``: what happened, one line a second or so, kept in step with the checkpoints."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from cardigan.contracts import StepRecord
+
+
+class RecordsWriter:
+    """Writes the mean of every named loss and logit since the last line.
+
+    Args:
+        path: the file; lines that lie beyond ``images`` are cut off, so that a resumed run has one history.
+        images: where the run stands.
+        interval: seconds between lines.
+    """
+
+    def __init__(self, path: Path, *, images: int = 0, interval: float = 1.0) -> None:
+        self.path, self.interval = path, interval
+        _cut(path, images)
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self._last_images, self._last_seconds = images, None
+        self._due = time.monotonic() + interval
+
+    def see(self, record: StepRecord) -> dict[str, Any] | None:
+        """Take in a record; the line that was written, when one was due."""
+        named = record.losses | {f"logits/{name}": value for name, value in record.logits.items()}
+        for name, value in named.items():
+            # Sums stay on the device: reading them out each step would stall a GPU.
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._counts[name] = self._counts.get(name, 0) + 1
+        if self._last_seconds is None:
+            self._last_seconds = record.progress.seconds
+        return self.flush(record) if time.monotonic() >= self._due else None
+
+    def flush(self, record: StepRecord) -> dict[str, Any] | None:
+        """Write what has gathered; None when nothing has."""
+        if not self._sums:
+            return None
+        progress = record.progress
+        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        elapsed = progress.seconds - (self._last_seconds or 0.0)
+        speed = (progress.images - self._last_images) / elapsed if elapsed > 0 else 0.0
+        line = {
+            "images": progress.images,
+            "seconds": round(progress.seconds, 3),
+            "images_per_second": round(speed, 1),
+            "losses": {name: value for name, value in means.items() if not name.startswith("logits/")},
+            "logits": {name[7:]: value for name, value in means.items() if name.startswith("logits/")},
+        }
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self._sums, self._counts = {}, {}
+        self._last_images, self._last_seconds = progress.images, progress.seconds
+        self._due = time.monotonic() + self.interval
+        return line
+
+
+def _cut(path: Path, images: int) -> None:
+    """Remove the lines that a resumed run will write again, and a line that a crash cut short."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["images"] > images:
+                break
+        except (ValueError, KeyError):
+            break
+        kept.append(line + "\n")
+    path.write_text("".join(kept), encoding="utf-8")

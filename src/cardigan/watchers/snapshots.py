@@ -1,0 +1,65 @@
+"""Pictures drawn from the same latents through training, so that one can see it learn."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cardigan.contracts import GeneratorNetwork
+from cardigan.report.grids import grid, save_png
+from cardigan.sample import draw, latents_for
+
+ROWS = 8
+
+
+class Snapshots:
+    """Draws a grid at chosen moments: dense at the start, where most happens.
+
+    Args:
+        folder: where the pictures go, named by images seen.
+        count: how many over the whole budget.
+        spent: the share of the budget that is spent already.
+        images: where the run stands; pictures beyond it are removed.
+        seed: of the latents.
+    """
+
+    def __init__(self, folder: Path, *, count: int, spent: float = 0.0, images: int = 0, seed: int = 0) -> None:
+        self.folder, self.seed = folder, seed
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob("*.png"):
+            if path.stem.isdigit() and int(path.stem) > images:
+                path.unlink()
+        self._moments = [(place / count) ** 2 for place in range(count)]
+        if images:
+            self._moments = [moment for moment in self._moments if moment > spent]
+
+    def due(self, spent: float) -> bool:
+        """Whether it is time for the next one; asking counts as taking it."""
+        due = bool(self._moments) and spent >= self._moments[0]
+        self._moments = [moment for moment in self._moments if moment > spent]
+        return due
+
+    def take(self, network: GeneratorNetwork, *, images: int) -> Path:
+        """Draw the grid of a published generator.
+
+        Args:
+            network: in evaluation mode.
+            images: images seen, for the name.
+        """
+        columns, labels = layout(int(network.classes))  # pyright: ignore[reportArgumentType]
+        latents = latents_for(network, ROWS * columns, seed=self.seed)
+        path = self.folder / f"{images:012d}.png"
+        save_png(grid(draw(network, latents, labels), columns=columns, background=None), path)
+        return path
+
+
+def layout(classes: int) -> tuple[int, Tensor | None]:
+    """The columns of a grid and the class of each picture: a column for each class where there are 2 to 12.
+
+    Example:
+        >>> columns, labels = layout(10)
+        >>> columns, labels[:12].tolist()
+        (10, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1])
+    """
+    columns = classes if 2 <= classes <= 12 else 8
+    return columns, torch.arange(ROWS * columns).remainder(classes) if classes else None
