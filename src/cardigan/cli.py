@@ -1,5 +1,6 @@
 """The command line: few flags, good errors. Nothing heavy is imported until work begins."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -8,6 +9,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from cardigan._version import __version__
 from cardigan.errors import CardiganError
+from cardigan.interrupts import InterruptedRunError
 
 if TYPE_CHECKING:
     from cardigan.runs import Run
@@ -237,17 +239,19 @@ def _fail(message: str) -> NoReturn:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends with its message and exit code 2, without a traceback."""
+    # Threads that spin while they wait stop each other on a machine that others use too: 40 times slower was measured
+    # (docs/log.md). Read when torch is first imported; a user's own setting wins.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except (CardiganError, CycloptsError) as error:
         _fail(str(error))
+    except InterruptedRunError as error:
+        print(f"cardigan: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
-    except Exception as error:
-        code = getattr(error, "exit_code", None)
-        if code is None:
-            raise
-        print(f"cardigan: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(code)
+    except OSError as error:
+        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")

@@ -89,8 +89,8 @@ class RunFolder:
         return records
 
     def has_history(self) -> bool:
-        """Whether training ever began here."""
-        return self.records.exists() or self.checkpoints.exists()
+        """Whether training ever began here: unfinished saves alone do not count, for nothing was promised yet."""
+        return self.records.exists() or any(path.suffix == "" for path in self.checkpoints.glob("*step-*"))
 
     def make(self) -> None:
         """Create the folder and prove that it can be written.

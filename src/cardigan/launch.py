@@ -3,6 +3,8 @@
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,6 @@ from cardigan.sample import publish
 from cardigan.settings import Settings
 from cardigan.training import checkpoint as checkpoints
 from cardigan.training.loop import PLAYERS, NonFiniteError, Training, fit
-from cardigan.training.schedules import Schedule
 from cardigan.watchers.progress import display, sentence
 from cardigan.watchers.records import RecordsWriter
 from cardigan.watchers.snapshots import Snapshots
@@ -142,14 +143,18 @@ class Session:
         return None
 
     def _to_the_end(self) -> None:
-        training, run, progress = self.training, self.settings.run, self.training.progress
-        records = RecordsWriter(self.folder.records, images=progress.images)
+        run, images = self.settings.run, self.training.progress.images
+        records = RecordsWriter(self.folder.records, images=images)
         snapshots = Snapshots(
-            self.folder.samples, count=run.snapshots, spent=self.spent, images=progress.images, seed=training.seed
+            self.folder.samples, count=run.snapshots, spent=self.spent, images=images, seed=self.training.seed
         )
-        board = TensorBoardWriter(self.folder.path / "tensorboard") if run.tensorboard else None
         saved_at, record = time.monotonic(), None
-        with display("training", shown=not self.quiet) as bar, Interrupts() as interrupts:
+        with ExitStack() as stack:
+            bar = stack.enter_context(display("training", shown=not self.quiet))
+            interrupts = stack.enter_context(Interrupts())
+            board = TensorBoardWriter(self.folder.path / "tensorboard") if run.tensorboard else None
+            if board:
+                stack.callback(board.close)
             self._look(snapshots)
             for record in self._turns():
                 if line := records.see(record):
@@ -165,15 +170,16 @@ class Session:
             if record:
                 records.flush(record)
                 self.save()
-        if board:
-            board.close()
 
-    def _turns(self) -> Any:
-        budget, recipe = self.config["budget"], self.recipe
-        seconds = None if budget["images"] else 60 * budget["minutes"]
-        schedule: Schedule = recipe.schedule
+    def _turns(self) -> Iterator[StepRecord]:
+        images, minutes = self.config["budget"]["images"], self.config["budget"]["minutes"]
         return fit(
-            self.training, self.batches, turns=recipe.turns, images=budget["images"], seconds=seconds, schedule=schedule
+            self.training,
+            self.batches,
+            turns=self.recipe.turns,
+            images=images,
+            seconds=None if images else 60 * minutes,
+            schedule=self.recipe.schedule,
         )
 
     def _look(self, snapshots: Snapshots) -> None:
@@ -183,7 +189,7 @@ class Session:
 
     def _remaining(self) -> float:
         """Seconds to the end of the budget at the speed so far."""
-        return self.training.progress.seconds * (1.0 / max(self.spent, 1e-9) - 1.0)
+        return self.training.progress.seconds * max(1.0 / max(self.spent, 1e-9) - 1.0, 0.0)
 
     def _stop(self, records: RecordsWriter, record: StepRecord, number: int) -> None:
         records.flush(record)
@@ -220,7 +226,7 @@ def open_session(
     """Bring everything to where training can go on: data, recipe, networks and the newest checkpoint."""
     previous = folder.read_config() if folder.config.exists() else None
     saved = _find_checkpoint(folder, request, previous, resume=resume)
-    store = open_store(request, settings, device, previous, quiet=quiet)
+    store = open_store(request, settings, device, previous if saved else None, quiet=quiet)
     height, width, channels = store.shape
     classes = len(store.classes) if store.labels is not None else 0
     task = Task(height, width, channels, classes=classes, count=len(store), device=device.partition(":")[0])
@@ -324,7 +330,8 @@ def _check_only(recipe: str, task: Task) -> None:
         mend = " --set channels=1" if channels == 1 else ""
         raise CardiganError(
             f"{recipe} is written for images of {height}x{width} pixels{kind}; these are {task.height}x{task.width} "
-            f"with {task.channels} channels. Try --size {height}{mend}, or --recipe {recipe.removesuffix('-as-printed')}."
+            f"with {task.channels} channels. Try --size {height}{mend}, or --recipe "
+            f"{recipe.removesuffix('-as-printed')}."
         )
 
 

@@ -59,7 +59,9 @@ def check_labels(labels: Tensor | None, classes: int) -> None:
             f"This model draws {classes} classes and needs labels, got none: pass labels of shape (B,)."
         )
     if not classes and labels is not None:
-        raise CardiganError("This model has no classes but got labels: build it with classes=N, or pass labels=None.")
+        raise CardiganError(
+            "This model has no classes but got labels: build it with classes=N, or use batches(..., labels=False)."
+        )
 
 
 class Labelled(nn.Module):
@@ -102,6 +104,8 @@ class Projection(nn.Module):
     def __init__(self, *, classes: int, features: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(classes, features)
+        # PyTorch's unit normals would drown the unconditional part of the logit at the start.
+        nn.init.normal_(self.embedding.weight, std=features**-0.5)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """Features (B, F) and labels (B,) in, (B, 1) out."""
