@@ -53,12 +53,17 @@ def _shifted(batch: int, side: int, device: torch.device) -> Tensor:
 def cutout(images: Tensor) -> Tensor:
     """Blank a square of half the sides, anywhere, also partly outside."""
     batch, _, height, width = images.shape
-    row = torch.randint(0, height + 1, (batch, 1, 1), device=images.device)
-    column = torch.randint(0, width + 1, (batch, 1, 1), device=images.device)
-    rows = torch.arange(height, device=images.device)[None, :, None]
-    columns = torch.arange(width, device=images.device)[None, None, :]
-    inside = ((rows - row).abs() < height / 4) & ((columns - column).abs() < width / 4)
+    rows = _around_one(batch, height, images.device)
+    columns = _around_one(batch, width, images.device)
+    inside = rows[:, :, None] & columns[:, None, :]
     return images * (~inside)[:, None].to(images.dtype)
+
+
+def _around_one(batch: int, side: int, device: torch.device) -> Tensor:
+    """For each image, which places along one side lie within a quarter of it around a place of its own, (B, side)."""
+    away = torch.arange(side, device=device)[None] - torch.randint(0, side + 1, (batch, 1), device=device)
+    # Half open: closed or open at both ends would blank one more or one less than half of an even side.
+    return (away >= -side / 4) & (away < side / 4)
 
 
 def flip(images: Tensor) -> Tensor:

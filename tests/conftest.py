@@ -1,0 +1,38 @@
+"""What all tests share: a cache of their own, few threads, and the device they run on."""
+
+import pytest
+import torch
+
+torch.set_num_threads(2)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--device", default="cpu", help="where networks run: cpu (default), cuda, cuda:N or mps")
+
+
+def pytest_collection_modifyitems(items):
+    if not torch.cuda.is_available():
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """No test reads or fills the user's cache; subprocesses inherit this."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CARDIGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def device(request):
+    return torch.device(request.config.getoption("--device"))
+
+
+@pytest.fixture(autouse=True)
+def _fixed_draws():
+    """Each test draws the same numbers, whatever ran before it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield

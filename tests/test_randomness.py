@@ -1,0 +1,82 @@
+import hashlib
+
+import pytest
+import torch
+
+from cardigan.randomness import derive, generator, seeded
+
+
+def test_a_seed_is_the_hash_of_seed_stream_and_clock():
+    # Pinned: published runs must draw the same numbers in every later version.
+    digest = hashlib.blake2b(b"7/latents/64", digest_size=8).digest()
+    assert derive(7, "latents", 64) == int.from_bytes(digest, "little") >> 1
+
+
+def test_no_two_streams_or_moments_share_a_seed():
+    places = [(seed, stream, clock) for seed in range(8) for stream in ("latents", "order", "1") for clock in range(40)]
+    seeds = {derive(*place) for place in places}
+    assert len(seeds) == len(places)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert derive(1, "2", 3) != derive(12, "", 3)
+
+
+def test_a_generator_does_not_depend_on_what_was_drawn_before():
+    first = torch.randn(4, generator=generator(0, "latents", 64))
+    torch.rand(100)
+    torch.manual_seed(5)
+    assert torch.equal(torch.randn(4, generator=generator(0, "latents", 64)), first)
+    for other in (generator(1, "latents", 64), generator(0, "order", 64), generator(0, "latents", 65)):
+        assert not torch.equal(torch.randn(4, generator=other), first)
+
+
+def test_drawing_from_a_stream_leaves_the_global_generator_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    torch.rand(2, generator=generator(0, "latents"))
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_seeded_block_gives_the_callers_state_back():
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    with seeded(0, "layers", 64):
+        inside = torch.rand(3)
+    assert torch.equal(torch.rand(2), expected)
+    with seeded(0, "layers", 64):
+        assert torch.equal(torch.rand(3), inside)
+    with seeded(0, "layers", 65):
+        assert not torch.equal(torch.rand(3), inside)
+
+
+def test_a_seeded_block_gives_the_state_back_after_an_error_too():
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    with pytest.raises(KeyError), seeded(0, "layers"):
+        {}[torch.rand(3)]
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_seeded_blocks_nest():
+    with seeded(0, "outer"):
+        expected = torch.rand(2), torch.rand(2)
+    with seeded(0, "outer"):
+        first = torch.rand(2)
+        with seeded(0, "inner"):
+            torch.rand(9)
+        assert torch.equal(first, expected[0])
+        assert torch.equal(torch.rand(2), expected[1])
+
+
+@pytest.mark.gpu
+def test_a_seeded_block_seeds_the_gpu_and_gives_its_state_back():
+    torch.cuda.manual_seed(5)
+    expected = torch.rand(2, device="cuda")
+    torch.cuda.manual_seed(5)
+    with seeded(0, "layers", device="cuda"):
+        inside = torch.rand(3, device="cuda")
+    assert torch.equal(torch.rand(2, device="cuda"), expected)
+    with seeded(0, "layers", device="cuda"):
+        assert torch.equal(torch.rand(3, device="cuda"), inside)
