@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 
-from cardigan.data.decode import ALPHA, MARKED, BadImage, DataSettings, decode, from_array, printable
+from cardigan.data.decode import ALPHA, MARKED, BadImage, decode, from_array
+from cardigan.data.options import DataSettings
 from cardigan.errors import CardiganError
 
 
@@ -291,31 +292,3 @@ def test_any_bytes_give_pixels_or_a_reason(tail, head):
         warnings.simplefilter("ignore")
         with contextlib.suppress(BadImage):
             assert decode(head + tail).pixels.dtype == np.uint8
-
-
-@given(st.text())
-def test_printable_names_hold_nothing_that_moves_a_cursor(name):
-    assert printable(name).isprintable() or " " in name or "\u3000" in name or not printable(name).isascii()
-    assert not set(printable(name)) & set("\n\r\t\x1b\u202e\u2028\x00")
-
-
-def test_printable_escapes_what_cannot_be_decoded():
-    assert printable("a\udcffb.png") == "a\\udcffb.png"
-    assert printable("Käse 猫.png") == "Käse 猫.png"
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({"channels": 5}, "channels is 5; expected 1 (grey)"),
-        ({"fit": "squash"}, "fit is 'squash'; expected crop or stretch or pad. Type --set fit=crop."),
-        ({"on_bad": "x"}, "on_bad is 'x'; expected skip or stop. Type --set on_bad=skip."),
-        ({"duplicates": "x"}, "duplicates is 'x'; expected drop or keep."),
-        ({"max_megapixels": 0}, "max_megapixels is 0; expected more than 0."),
-        ({"background": "snow-ish"}, "background is 'snow-ish'; expected a colour such as white"),
-    ],
-)
-def test_wrong_settings_say_what_to_type(setting, message):
-    with pytest.raises(CardiganError) as caught:
-        DataSettings(**setting)
-    assert message in str(caught.value)

@@ -1,0 +1,76 @@
+"""The options of the data: how images are read. The command line sets each of them with ``--set KEY=VALUE``."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from PIL import ImageColor
+
+from cardigan.errors import CardiganError
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """How images are read. Every field is a ``--set KEY=VALUE`` of the command line.
+
+    Raises:
+        CardiganError: if a value is not one of those listed.
+
+    Example:
+        >>> DataSettings(channels=5)
+        Traceback (most recent call last):
+        ...
+        cardigan.errors.CardiganError: channels is 5; expected 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA)...
+    """
+
+    channels: int | None = None
+    """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; None takes it from the scan: grey if all images are grey, else RGB."""
+    background: str = "white"
+    """What transparent parts are painted over with, and what ``fit=pad`` fills with: a colour's name or ``#rrggbb``."""
+    fit: Literal["crop", "stretch", "pad"] = "crop"
+    """How another shape is fitted: ``crop`` its middle, ``stretch`` it, or ``pad`` it with the background."""
+    on_bad: Literal["skip", "stop"] = "skip"
+    """What unusable files do: ``skip`` leaves them out and lists them, ``stop`` refuses to go on."""
+    max_megapixels: float = 64
+    """Millions of pixels above which a file is refused by its header, before it can fill the memory."""
+    allow_upscale: bool = False
+    """Go on although more than 20 % of the images are smaller than the asked size and must be enlarged."""
+    duplicates: Literal["drop", "keep"] = "drop"
+    """What happens to exact copies of an image: ``drop`` uses the first of them only."""
+    labels: bool = True
+    """Use the classes that the source shows; false trains without classes."""
+
+    def __post_init__(self) -> None:
+        if self.channels not in (None, 1, 2, 3, 4):
+            raise CardiganError(
+                f"channels is {self.channels}; expected 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA). "
+                "Type --set channels=3, or leave it out to take it from the images."
+            )
+        for key, allowed in (
+            ("fit", ("crop", "stretch", "pad")),
+            ("on_bad", ("skip", "stop")),
+            ("duplicates", ("drop", "keep")),
+        ):
+            if getattr(self, key) not in allowed:
+                raise CardiganError(
+                    f"{key} is {getattr(self, key)!r}; expected {' or '.join(allowed)}. Type --set {key}={allowed[0]}."
+                )
+        if not self.max_megapixels > 0:
+            raise CardiganError(
+                f"max_megapixels is {self.max_megapixels}; expected more than 0. Type --set max_megapixels=64."
+            )
+        try:
+            ImageColor.getrgb(self.background)
+        except ValueError:
+            raise CardiganError(
+                f"background is {self.background!r}; expected a colour such as white, black or #ff8800. "
+                "Type --set background=white."
+            ) from None
+
+    @property
+    def colour(self) -> tuple[int, int, int]:
+        """The background as red, green and blue, 0 to 255."""
+        red, green, blue = ImageColor.getrgb(self.background)[:3]
+        return red, green, blue
+
+
+DEFAULTS = DataSettings()

@@ -1,0 +1,104 @@
+"""The verdicts of a scan: refusals, which are the reasons why training would not start, and warnings."""
+
+from collections.abc import Iterator, Sequence
+
+from cardigan.data.decode import ALPHA, MARKED
+from cardigan.data.tally import Tally
+from cardigan.data.words import counted, first, printable
+
+FEW = 100
+"""Images below which copying is the likely result."""
+ALPHA_SHARE = 0.01
+"""Share of transparent images above which it is worth a warning."""
+
+
+def refusals(tally: Tally) -> Iterator[str]:
+    """Why training would not start, each with what to do about it."""
+    name = printable(tally.source.name)
+    listed = first(f"{file} ({reason})" for file, reason in tally.bad)
+    if tally.bad and tally.settings.on_bad == "stop":
+        yield (
+            f"{counted(len(tally.bad), 'file')} in {name} cannot be used: {listed}. on_bad=stop asks for none; mend or "
+            "remove them, or leave them out with --set on_bad=skip"
+        )
+    if not tally.count:
+        yield f"No image in {name} can be used: {listed or 'it is empty'}. Expected at least 2 whole images."
+        return
+    if tally.count == 1:
+        yield (
+            f"Only 1 image in {name} can be used; expected at least 2, better hundreds. To learn from one large "
+            "image, give the image file itself: it is cut into crops."
+        )
+    elif len(tally.groups) == 1:
+        yield f"All {tally.count:,} images have the same hash. Expected different images in {name}; look at its files."
+    yield from _lonely_classes(tally, name)
+    if tally.size and tally.too_small:
+        typical = min(tally.sizes.most_common(1)[0][0])
+        small = _of(tally.small, tally.count, f"in {name} is", f"in {name} are")
+        yield (
+            f"{small} smaller than {tally.size[1]}x{tally.size[0]}; enlarged, they would teach blur. Type a smaller "
+            f"size, such as --size {typical}, or --set allow_upscale=true"
+        )
+
+
+def _lonely_classes(tally: Tally, name: str) -> Iterator[str]:
+    lonely = [
+        f"{printable(each)} ({tally.labels[at]})" for at, each in enumerate(tally.classes) if tally.labels[at] < 2
+    ]
+    if lonely:
+        have = counted(len(lonely), f"class in {name} has", f"classes in {name} have")
+        yield (
+            f"{have} fewer than 2 images: {first(lonely)}. Add images to them or remove them, or train without "
+            "classes: --set labels=false"
+        )
+
+
+def warnings(tally: Tally) -> Iterator[str]:
+    """What the user should know before training."""
+    count, settings = tally.count, tally.settings
+    yield from tally.source.remarks
+    if 1 < tally.kept < FEW:
+        yield (
+            f"Only {tally.kept} images: the model will very likely copy them. None can be held out to test for "
+            "that, and FID means nothing at this number; look at KID and at the nearest training images."
+        )
+    if tally.bad:
+        listed = first(f"{file} ({reason})" for file, reason in tally.bad)
+        out = counted(len(tally.bad), "file cannot be used and is left out", "files cannot be used and are left out")
+        yield f"{out}: {listed}. To stop instead: --set on_bad=stop"
+    for same in _alike(tally.classes):
+        yield (
+            f"Classes whose names differ only by case: {', '.join(same)}. They are read as {len(same)} classes; if "
+            "they are one, merge their folders."
+        )
+    if copies := count - len(tally.groups):
+        dropped = settings.duplicates == "drop"
+        one = "is an exact copy of another and " + ("is left out" if dropped else "is kept, and counts double")
+        many = "are exact copies of another and " + ("are left out" if dropped else "are kept, and count double")
+        yield f"{_of(copies, count, one, many)}."
+    if tally.conflicts and tally.classes:
+        lie = counted(tally.conflicts, "copy lies", "copies lie")
+        yield f"{lie} in another class than the image that was copied."
+    if tally.notes[ALPHA] > ALPHA_SHARE * count:
+        yield (
+            f"{_of(tally.notes[ALPHA], count)} transparent in places and painted over with {settings.background}; "
+            "choose with --set background=black, or keep alpha: --set channels=4"
+        )
+    if tally.small and not tally.too_small:
+        enlarged = _of(tally.small, count, "is smaller than asked and is", "are smaller than asked and are")
+        yield f"{enlarged} enlarged, which teaches blur."
+    if tally.notes[MARKED]:
+        yield f"{_of(tally.notes[MARKED], count)} {MARKED}: a model fed on models decays."
+
+
+def _of(part: int, count: int, one: str = "is", many: str = "are") -> str:
+    """A part of the images, and words that agree with it."""
+    return f"{part:,} of {counted(count, 'image')} {one if part == 1 else many}"
+
+
+def _alike(classes: Sequence[str]) -> list[list[str]]:
+    """The groups of class names that differ only by case."""
+    groups: dict[str, list[str]] = {}
+    for name in classes:
+        groups.setdefault(name.casefold(), []).append(printable(name))
+    return [same for same in groups.values() if len(same) > 1]

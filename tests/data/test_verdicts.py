@@ -1,0 +1,95 @@
+import numpy as np
+
+from cardigan.data import DataSettings, scan
+
+
+def test_one_image_is_refused(made):
+    assert (
+        scan(made(1)).refusals[0].startswith("Only 1 image in made can be used; expected at least 2, better hundreds.")
+    )
+
+
+def test_few_images_are_warned_of(made):
+    assert "Only 99 images: the model will very likely copy them. None can be held out" in scan(made(99)).warnings[0]
+    assert scan(made(100)).warnings == ()
+
+
+def test_identical_images_are_refused(made):
+    found = scan(made(512, pixels=lambda index: np.zeros((8, 8), np.uint8)))
+    assert found.refusals[0].startswith("All 512 images have the same hash. Expected different images in made")
+
+
+def test_no_usable_image_is_refused(made):
+    found = scan(made(2, pixels=lambda index: np.zeros((2, 2), np.uint8)))
+    assert found.refusals[0].startswith("No image in made can be used: 0 (2x2 is too small")
+    assert "can be used" in found.render()
+
+
+def test_classes_are_counted_and_lonely_ones_refused(made):
+    source = made(5, [0, 0, 1, 2, 2], classes=("cat", "Cat", "dog", "empty"))
+    found = scan(source)
+    assert found.classes == {"cat": 2, "Cat": 1, "dog": 2, "empty": 0}
+    assert found.refusals == (
+        "2 classes in made have fewer than 2 images: Cat (1), empty (0). Add images to them or remove them, or train "
+        "without classes: --set labels=false",
+    )
+    assert (
+        "Classes whose names differ only by case: cat, Cat. They are read as 2 classes; if they are one, merge their "
+        "folders."
+    ) in found.warnings
+    without = scan(source, settings=DataSettings(labels=False))
+    assert (without.classes, without.refusals) == ({}, ())
+
+
+def test_copies_in_two_classes_are_named(made):
+    source = made(6, [0, 0, 0, 1, 1, 1], classes=("a", "b"), pixels=lambda i: np.full((8, 8), i % 4, np.uint8))
+    found = scan(source)
+    assert found.classes == {"a": 3, "b": 1}
+    assert "2 copies lie in another class than the image that was copied." in found.warnings
+    kept = scan(source, settings=DataSettings(duplicates="keep"))
+    assert kept.classes == {"a": 3, "b": 3}
+    assert "2 of 6 images are exact copies of another and are kept, and count double." in kept.warnings
+
+
+def test_small_images_are_counted_and_refused_above_a_fifth(made):
+    def pixels(index):
+        return np.full((16 if index < 8 else 12, 16), index, np.uint8)
+
+    few = scan(made(10, pixels=pixels), size=(16, 16))
+    assert few.refusals == ()
+    assert "2 of 10 images are smaller than asked and are enlarged, which teaches blur." in few.warnings
+    many = scan(made(10, pixels=pixels), size=(32, 32))
+    assert many.refusals == (
+        "10 of 10 images in made are smaller than 32x32; enlarged, they would teach blur. Type a smaller size, such as "
+        "--size 16, or --set allow_upscale=true",
+    )
+    assert scan(made(10, pixels=pixels), size=(32, 32), settings=DataSettings(allow_upscale=True)).refusals == ()
+    assert scan(made(10, pixels=pixels), size=(16, 16), settings=DataSettings(fit="pad")).warnings[1:] == ()
+
+
+def test_one_is_one(made):
+    def pixels(index):
+        return np.full((8 if index else 2, 8), max(index, 2), np.uint8)
+
+    found = scan(made(102, [0, *[index % 2 for index in range(101)]], "ab", pixels=pixels), size=(8, 8))
+    assert found.refusals == ()
+    assert [text.partition(":")[0] for text in found.warnings] == [
+        "1 file cannot be used and is left out",
+        "1 of 101 images is an exact copy of another and is left out.",
+        "1 copy lies in another class than the image that was copied.",
+    ]
+    kept = scan(made(102, pixels=pixels), settings=DataSettings(duplicates="keep"))
+    assert "1 of 101 images is an exact copy of another and is kept, and counts double." in kept.warnings
+    assert "1 exact copy in 1 group" in str(found)
+    lonely = scan(made(5, [0, 0, 0, 0, 1], "ab"))
+    assert lonely.refusals[0].startswith("1 class in made has fewer than 2 images: b (1).")
+    assert "1 of 1 file can be used, 1 is kept" in str(scan(made(1)))
+
+
+def test_on_bad_stop_refuses(made):
+    source = made(3, pixels=lambda index: np.full((8 if index else 2, 8), index, np.uint8))
+    assert (
+        scan(source, settings=DataSettings(on_bad="stop"))
+        .refusals[0]
+        .startswith("1 file in made cannot be used: 0 (8x2 is too small")
+    )
