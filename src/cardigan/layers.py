@@ -1,6 +1,7 @@
 """Blocks that two models or more are made of."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cardigan.errors import CardiganError
@@ -168,6 +169,34 @@ class MinibatchDiscrimination(nn.Module):
         distances = (vectors[:, None] - vectors[None]).abs().sum(dim=3)
         # An image's nearness to itself is the constant 1 and says nothing.
         return torch.cat([features, torch.exp(-distances).sum(dim=1) - 1.0], dim=1)
+
+
+class FromPoint(nn.ConvTranspose2d):
+    """A transposed convolution of a single pixel, computed as the matrix product that it is, which is quicker.
+
+    Example:
+        >>> layer = FromPoint(8, 16, (4, 6), bias=False)
+        >>> layer(torch.ones(2, 8, 1, 1)).shape
+        torch.Size([2, 16, 4, 6])
+    """
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Maps (B, C, 1, 1) in, (B, C', H, W) out, of the kernel's own size."""
+        maps = (input.flatten(1) @ self.weight.flatten(1)).unflatten(1, self.weight.shape[1:])
+        return maps if self.bias is None else maps + self.bias[:, None, None]
+
+
+class ToPoint(nn.Conv2d):
+    """A convolution whose kernel covers the whole map, computed as the matrix product that it is, which is quicker.
+
+    Example:
+        >>> ToPoint(8, 1, (4, 6))(torch.ones(2, 8, 4, 6)).shape
+        torch.Size([2, 1, 1, 1])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Maps (B, C, H, W) of the kernel's own size in, (B, C', 1, 1) out."""
+        return F.linear(input.flatten(1), self.weight.flatten(1), self.bias)[:, :, None, None]
 
 
 def normal_init(network: nn.Module, *, deviation: float = 0.02) -> None:

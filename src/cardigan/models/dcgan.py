@@ -6,7 +6,6 @@ is ``width=64``.
 """
 
 from itertools import pairwise
-from math import prod
 from typing import Literal
 
 import torch
@@ -14,10 +13,12 @@ from torch import Tensor, nn
 
 from cardigan.contracts import DiscriminatorNetwork, GeneratorNetwork
 from cardigan.layers import (
+    FromPoint,
     Labelled,
     MinibatchStandardDeviation,
     Projection,
     Size,
+    ToPoint,
     check_labels,
     doublings,
     height_and_width,
@@ -87,7 +88,7 @@ class Generator(GeneratorNetwork):
         count, start = doublings(size)
         self.input = Labelled(width=latent, classes=classes, embedding=embedding)
         maps = widths(count, width)[::-1]
-        layers: list[nn.Module] = [nn.ConvTranspose2d(self.input.features, maps[0], start, bias=False)]
+        layers: list[nn.Module] = [FromPoint(self.input.features, maps[0], start, bias=False)]
         for before, after in zip(maps, [*maps[1:], channels], strict=True):
             layers += [nn.BatchNorm2d(before), nn.ReLU(inplace=True)]
             layers.append(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False))
@@ -151,6 +152,7 @@ class Discriminator(DiscriminatorNetwork):
             "deviation": deviation,
         }
         self.classes = classes
+        self.independent = not normalise and not compare
         self.sides = height_and_width(size)
         count, left = doublings(size)
         concatenated, projected = classes and conditioning == "concatenation", classes and conditioning == "projection"
@@ -163,14 +165,13 @@ class Discriminator(DiscriminatorNetwork):
             layers.append(nn.LeakyReLU(0.2, inplace=True))
         features = maps[-1]
         if hidden:
-            layers += [nn.Flatten(), nn.Linear(features * prod(left), hidden), nn.LeakyReLU(0.2, inplace=True)]
-            layers.append(nn.Unflatten(1, (hidden, 1, 1)))
+            layers += [ToPoint(features, hidden, left), nn.LeakyReLU(0.2, inplace=True)]
             features, left = hidden, (1, 1)
         if compare:
             layers.append(MinibatchStandardDeviation())
             features += 1
         self.layers = nn.Sequential(*layers)
-        self.head = nn.Conv2d(features, 1, left, bias=not normalise)
+        self.head = ToPoint(features, 1, left, bias=not normalise)
         self.label_map = nn.Embedding(classes, self.sides[0] * self.sides[1]) if concatenated else None
         self.projection = Projection(classes=classes, features=features) if projected else None
         if deviation is not None:

@@ -113,6 +113,7 @@ class Discriminator(DiscriminatorNetwork):
             "kernels": kernels,
         }
         self.classes = classes
+        self.independent = not dropout and not kernels
         pixels = channels * prod(height_and_width(size))
         self.input = Labelled(width=pixels, classes=classes, embedding=embedding)
         layers: list[nn.Module] = []

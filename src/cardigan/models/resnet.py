@@ -166,6 +166,7 @@ class Discriminator(DiscriminatorNetwork):
             "compare": compare,
         }
         self.classes = classes
+        self.independent = not compare
         count, _ = doublings(size)
         maps = [channels, *widths(count, width)]
         blocks: list[nn.Module] = [

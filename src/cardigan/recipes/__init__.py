@@ -13,6 +13,7 @@ from pydantic import ConfigDict, create_model
 
 from cardigan import discovery
 from cardigan.contracts import GAN
+from cardigan.errors import CardiganError
 from cardigan.randomness import seeded
 from cardigan.recipes._contract import Recipe, Task, classes_for
 
@@ -66,6 +67,12 @@ def prepare(name: str, task: Task, *, seed: int = 0, **settings: Any) -> Recipe:
     Raises:
         CardiganError: if the recipe or a setting is unknown, or the recipe cannot do the task.
     """
+    known = list(settings_model(name).model_fields)
+    unknown = [
+        f"There is no setting {key!r}.{discovery.suggestion(key, known)}" for key in settings if key not in known
+    ]
+    if unknown:
+        raise CardiganError("\n".join(unknown))
     with seeded(seed, "init"):
         return find(name).recipe(task, **settings)
 

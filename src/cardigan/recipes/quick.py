@@ -1,11 +1,11 @@
 """A small convolutional GAN that is good after a minute on a CPU; classes where there are any.
 
 A DCGAN generator with batch normalisation; a discriminator without it, regularised by R1 every 8th step, with one wide
-layer and the minibatch's standard deviation before the logit; classes by embedding and projection; small batches, a
+layer before the logit; classes by embedding and projection; small batches, a
 high learning rate that falls to the end of the budget, and an averaged generator.
 
 Source: found by search on MNIST (docs/log.md); its parts: Radford et al., 2016; Mescheder et al., 2018; Miyato and
-Koyama, 2018; Karras et al., 2018.
+Koyama, 2018.
 Expect: on MNIST, one minute on 2 CPU cores, what docs/seeds/basic-gan.md measures.
 """
 
@@ -34,7 +34,7 @@ def recipe(
     gan = GAN(
         generator=dcgan.Generator(**shape, latent=latent, width=width, deviation=None),
         discriminator=dcgan.Discriminator(
-            **shape, width=width * 3 // 2, normalise=False, hidden=8 * width, compare=True, deviation=None
+            **shape, width=width * 3 // 2, normalise=False, hidden=8 * width, deviation=None
         ),
         objective=objectives.non_saturating(),
         terms=(regularizers.R1(weight=0.1 * pixels / 28**2 if r1 is None else r1, every=8),),

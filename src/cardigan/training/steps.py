@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cardigan.contracts import GAN, Batch, Player, Step
+from cardigan.contracts import GAN, Batch, DiscriminatorNetwork, Player, Step
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,22 @@ def _look(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, differentiabl
         fake = fake.detach()
         if differentiable_inputs:
             real, fake = real.detach().requires_grad_(), fake.requires_grad_()
-        real_logits = gan.discriminator(gan.augment(real), batch.labels)
-    elif gan.objective.paired:
-        with torch.no_grad():
-            real_logits = gan.discriminator(gan.augment(real), batch.labels)
-    fake_logits = gan.discriminator(gan.augment(fake), fakes.labels)
+        real_logits, fake_logits = _judge_both(gan, real, fake, batch.labels, fakes.labels)
+    else:
+        if gan.objective.paired:
+            with torch.no_grad():
+                real_logits = gan.discriminator(gan.augment(real), batch.labels)
+        fake_logits = gan.discriminator(gan.augment(fake), fakes.labels)
     return Step(player, real, fake, batch.labels, fakes.labels, real_logits, fake_logits, fakes.source, gan)
+
+
+def _judge_both(
+    gan: GAN, real: Tensor, fake: Tensor, labels: Tensor | None, fake_labels: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The logits of real and of fake images, in one pass where the discriminator judges each image alone."""
+    discriminator, real, fake = gan.discriminator, gan.augment(real), gan.augment(fake)
+    if not (isinstance(discriminator, DiscriminatorNetwork) and discriminator.independent):
+        return discriminator(real, labels), discriminator(fake, fake_labels)
+    both = None if labels is None or fake_labels is None else torch.cat([labels, fake_labels])
+    real_logits, fake_logits = discriminator(torch.cat([real, fake]), both).split([len(real), len(fake)])
+    return real_logits, fake_logits

@@ -1,0 +1,152 @@
+"""One sitting of a run: from its newest checkpoint to the end of its budget."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from cardigan._version import __version__
+from cardigan.contracts import StepRecord
+from cardigan.data import Store
+from cardigan.data.batches import StoredBatches
+from cardigan.errors import CardiganError
+from cardigan.folder import RunFolder
+from cardigan.interrupts import InterruptedRunError, Interrupts
+from cardigan.recipes import Recipe
+from cardigan.runs import Run, add_event
+from cardigan.sample import publish
+from cardigan.settings import Settings
+from cardigan.training import checkpoint as checkpoints
+from cardigan.training.loop import NonFiniteError, Training, fit
+from cardigan.watchers.progress import display, sentence
+from cardigan.watchers.records import RecordsWriter
+from cardigan.watchers.snapshots import Snapshots
+from cardigan.watchers.tensorboard import TensorBoardWriter
+
+MOST_ROLLBACKS = 2
+SNAPSHOT_IMAGES = 256
+"""Images on which a snapshot's normalisation is measured; the published model takes more."""
+
+
+@dataclass
+class Session:
+    """One sitting of a run, from its newest checkpoint to its budget."""
+
+    folder: RunFolder
+    config: dict[str, Any]
+    settings: Settings
+    recipe: Recipe
+    training: Training
+    batches: StoredBatches
+    store: Store
+    quiet: bool
+
+    @property
+    def spent(self) -> float:
+        """The share of the budget that is spent, 0 to 1 and a little beyond."""
+        budget, progress = self.config["budget"], self.training.progress
+        return progress.images / budget["images"] if budget["images"] else progress.seconds / (60 * budget["minutes"])
+
+    def train(self) -> None:
+        """Go to the end of the budget, rolling back a bounded number of times if a number is no longer finite."""
+        for rollbacks in range(MOST_ROLLBACKS + 1):
+            try:
+                return self._to_the_end()
+            except NonFiniteError as error:
+                fault = {"player": error.player, "losses": error.losses, "images": error.images}
+                fault["batch"] = self.store.names(error.indices)
+                path = self.folder.path / "nonfinite.json"
+                checkpoints.replace_durably(path, json.dumps(fault, indent=1).encode())
+                saved, _ = checkpoints.newest(self.folder.checkpoints)
+                if rollbacks == MOST_ROLLBACKS or saved is None:
+                    raise CardiganError(
+                        f"{error} It was rolled back {rollbacks} times with half the learning rate, without help. The "
+                        f"images of the batch are named in {path}."
+                    ) from error
+                checkpoints.restore(self.training, saved)
+                self.training.rate_scale *= 0.5
+                text = f"{error} Rolled back to {saved.step:,} turns, learning rate halved."
+                add_event(self.folder, text, images=error.images)
+                self.say(text)
+        return None
+
+    def _to_the_end(self) -> None:
+        run, images = self.settings.run, self.training.progress.images
+        records = RecordsWriter(self.folder.records, images=images, seconds=self.training.progress.seconds)
+        snapshots = Snapshots(
+            self.folder.samples, count=run.snapshots, spent=self.spent, images=images, seed=self.training.seed
+        )
+        saved_at, record = time.monotonic(), None
+        with ExitStack() as stack:
+            bar = stack.enter_context(display("training", shown=not self.quiet))
+            interrupts = stack.enter_context(Interrupts())
+            board = TensorBoardWriter(self.folder.path / "tensorboard") if run.tensorboard else None
+            if board:
+                stack.callback(board.close)
+            self._look(snapshots)
+            for record in self._turns():
+                if line := records.see(record):
+                    bar.show(min(self.spent, 1.0), sentence(line, remaining=self._remaining()))
+                    if board:
+                        board.see(line)
+                self._look(snapshots)
+                if time.monotonic() - saved_at >= run.checkpoint_seconds:
+                    self.save()
+                    saved_at = time.monotonic()
+                if interrupts.number:
+                    self._stop(records, record, interrupts.number)
+            if record:
+                records.flush(record)
+                self.save()
+
+    def _turns(self) -> Iterator[StepRecord]:
+        images, minutes = self.config["budget"]["images"], self.config["budget"]["minutes"]
+        return fit(
+            self.training,
+            self.batches,
+            turns=self.recipe.turns,
+            images=images,
+            seconds=None if images else 60 * minutes,
+            schedule=self.recipe.schedule,
+        )
+
+    def _look(self, snapshots: Snapshots) -> None:
+        if snapshots.due(self.spent):
+            network = self.training.published(self.batches, images=SNAPSHOT_IMAGES)
+            snapshots.take(network, images=self.training.progress.images)
+
+    def _remaining(self) -> float:
+        """Seconds to the end of the budget at the speed so far."""
+        return self.training.progress.seconds * max(1.0 / max(self.spent, 1e-9) - 1.0, 0.0)
+
+    def _stop(self, records: RecordsWriter, record: StepRecord, number: int) -> None:
+        records.flush(record)
+        self.save()
+        images = self.training.progress.images
+        raise InterruptedRunError(
+            number, f"Stopped after {images:,} images; all is saved in {self.folder.path}. The same command goes on."
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        checkpoints.save(self.folder.checkpoints, self.training, {"version": __version__})
+
+    def finish(self) -> Run:
+        """Publish the generator and write the report."""
+        network = self.training.published(self.batches)
+        images = self.training.progress.images
+        Snapshots(self.folder.samples, count=1, images=images, seed=self.training.seed).take(network, images=images)
+        classes = self.config["data"]["classes"] if self.training.gan.generator.classes else {}
+        facts = {"classes": classes, "images": images, "data": self.store.fingerprint, "version": __version__}
+        publish(network, self.folder.generator, facts=facts)
+        run = Run(self.folder.path)
+        run.report()
+        return run
+
+    def say(self, text: str) -> None:
+        """Tell the user, unless the run is quiet."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)  # noqa: T201
