@@ -16,15 +16,16 @@ class RecordsWriter:
     Args:
         path: the file; lines that lie beyond ``images`` are cut off, so that a resumed run has one history.
         images: where the run stands.
+        seconds: of training so far.
         interval: seconds between lines.
     """
 
-    def __init__(self, path: Path, *, images: int = 0, interval: float = 1.0) -> None:
+    def __init__(self, path: Path, *, images: int = 0, seconds: float = 0.0, interval: float = 1.0) -> None:
         self.path, self.interval = path, interval
         _cut(path, images)
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
-        self._last_images, self._last_seconds = images, None
+        self._last_images, self._last_seconds = images, seconds
         self._due = time.monotonic() + interval
 
     def see(self, record: StepRecord) -> dict[str, Any] | None:
@@ -34,8 +35,6 @@ class RecordsWriter:
             # Sums stay on the device: reading them out each step would stall a GPU.
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1
-        if self._last_seconds is None:
-            self._last_seconds = record.progress.seconds
         return self.flush(record) if time.monotonic() >= self._due else None
 
     def flush(self, record: StepRecord) -> dict[str, Any] | None:
@@ -44,7 +43,7 @@ class RecordsWriter:
             return None
         progress = record.progress
         means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
-        elapsed = progress.seconds - (self._last_seconds or 0.0)
+        elapsed = progress.seconds - self._last_seconds
         speed = (progress.images - self._last_images) / elapsed if elapsed > 0 else 0.0
         line = {
             "images": progress.images,

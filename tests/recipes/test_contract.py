@@ -1,0 +1,258 @@
+"""What every recipe promises, asked of every file found in recipes/: nothing lists them."""
+
+import inspect
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from cardigan import recipes
+from cardigan.data import DataSettings
+from cardigan.data.batches import batches
+from cardigan.data.store import Store
+from cardigan.errors import CardiganError
+from cardigan.recipes import Recipe, Task
+from cardigan.settings import RunSettings, resolve
+from cardigan.training import Training
+
+CLASSES = 10
+BATCH = 4
+
+
+def task(name, *, classes=CLASSES, **changes):
+    """The smallest shape that a recipe accepts."""
+    height, width, channels = vars(recipes.find(name)).get("ONLY") or (16, 16, 1)
+    return Task(height, width, channels or 1, **({"classes": classes, "count": 64} | changes))
+
+
+def small(name):
+    """Settings that make it cheap."""
+    known = recipes.settings_model(name).model_fields
+    return {key: value for key, value in {"batch_size": BATCH, "width": 4}.items() if key in known}
+
+
+def store(shape):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (64, shape.height, shape.width, shape.channels), dtype=np.uint8)
+    return Store.from_arrays(images, np.arange(64) % CLASSES)
+
+
+def weights(network):
+    return [weight.detach().clone() for weight in network.parameters()]
+
+
+def moved(before, network):
+    return any(not torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
+
+
+def promise_it_says_what_it_is(name):
+    module = recipes.find(name)
+    told = module.__doc__ or ""
+    assert "\nSource: " in told, "where the numbers come from"
+    assert "\nExpect: " in told, "what to expect"
+    assert told.splitlines()[0].rstrip().endswith((".", ":"))
+    assert module.recipe.__doc__
+    only = vars(module).get("ONLY")
+    if only is not None:
+        assert len(only) == 3
+
+
+def promise_every_setting_has_a_default_and_no_other_is_taken(name):
+    model = recipes.settings_model(name)
+    for key, parameter in list(inspect.signature(recipes.find(name).recipe).parameters.items())[1:]:
+        assert parameter.kind is parameter.KEYWORD_ONLY, f"{key} must be a keyword"
+        assert parameter.default is not parameter.empty, f"{key} has no default"
+    for key in model.model_fields:
+        assert key not in DataSettings.__dataclass_fields__, f"{key} also belongs to the data"
+        assert key not in RunSettings.__dataclass_fields__, f"{key} also belongs to the run"
+    defaults = {key: field.default for key, field in model.model_fields.items()}
+    model(**defaults)  # the defaults are themselves valid
+    with pytest.raises(ValidationError):
+        model(no_such_setting=1)
+    with pytest.raises(CardiganError, match="no_such_setting"):
+        recipes.prepare(name, task(name), no_such_setting=1)
+    assert resolve(name, {"no_such_setting": 1})[1] == ["There is no setting 'no_such_setting'."], "told once"
+
+
+def promise_one_turn_of_each_player_trains(name):
+    shape = task(name)
+    recipe = recipes.prepare(name, shape, seed=1, **small(name))
+    assert isinstance(recipe, Recipe)
+    assert tuple(recipe.gan.generator.shape) == (shape.channels, shape.height, shape.width)
+    training = Training(recipe.gan, optimizers=recipe.optimizers, half_life=recipe.half_life, seed=1)
+    drawn = batches(store(shape), batch_size=recipe.batch_size, labels=bool(recipe.gan.generator.classes))
+    acted = set()
+    for _ in range(12):
+        training.set_rates(recipe.schedule(0.0))
+        before = {player: weights(recipe.gan.network(player)) for player in ("discriminator", "generator")}
+        record = training.turn(drawn, recipe.turns)
+        for player, old in before.items():
+            plays = player in record.progress.last
+            assert moved(old, recipe.gan.network(player)) is plays, f"{player} in turn {record.progress.last}"
+            assert (f"{player}/adversarial" in record.losses) is plays
+        assert all(value.isfinite() for value in (*record.losses.values(), *record.logits.values())), str(record)
+        acted |= set(record.progress.last)
+        if acted == {"discriminator", "generator"}:
+            break
+    assert acted == {"discriminator", "generator"}, "someone never plays"
+    images = training.published(drawn, images=8).eval()(torch.randn(2, recipe.gan.generator.latent), *labels(recipe))
+    assert images.shape == (2, shape.channels, shape.height, shape.width)
+    assert images.abs().max() <= 1
+
+
+def labels(recipe):
+    return [torch.tensor([0, CLASSES - 1])] if recipe.gan.generator.classes else []
+
+
+def promise_the_same_seed_starts_the_same(name):
+    first, again, other = (
+        recipes.prepare(name, task(name), seed=seed, **small(name)).gan.generator.state_dict() for seed in (1, 1, 2)
+    )
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first)
+
+
+def promise_data_without_classes_is_trained_on_or_refused_in_words(name):
+    try:
+        recipe = recipes.prepare(name, task(name, classes=0), **small(name))
+    except CardiganError as error:
+        assert "needs data with classes" in str(error)  # noqa: PT017
+    else:
+        assert recipe.gan.generator.classes == recipe.gan.discriminator.classes == 0
+
+
+def promise_the_learning_rate_stays_within_its_full_value(name):
+    recipe = recipes.prepare(name, task(name), **small(name))
+    rates = [recipe.schedule(place / 20) for place in range(21)]
+    assert rates[0] == 1.0
+    assert all(0.0 <= later <= earlier for earlier, later in pairwise(rates))
+
+
+PROMISES = {key: value for key, value in list(globals().items()) if key.startswith("promise_")}
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+@pytest.mark.parametrize("name", recipes.names())
+def test_contract(name, promise):
+    PROMISES[promise](name)
+
+
+# --- the contract finds a new file by itself, and can fail ---------------------------------------------------------
+
+TOY = '''"""A toy.
+
+Source: nowhere.
+Expect: little.
+"""
+
+from cardigan import objectives
+from cardigan.contracts import GAN
+from cardigan.models import mlp
+from cardigan.recipes._contract import BatchSize, Recipe, Task
+from cardigan.training.optimizers import Adam
+
+
+def recipe(task: Task, *, batch_size: BatchSize = 8) -> Recipe:
+    """Its numbers."""
+    shape = {"size": task.size, "channels": task.channels}
+    gan = GAN(mlp.Generator(**shape, latent=4), mlp.Discriminator(**shape), objectives.hinge())
+    return Recipe(gan, batch_size=batch_size, optimizers=Adam())
+'''
+
+BROKEN = {
+    "Source: nowhere.\n": "promise_it_says_what_it_is",
+    "Expect: little.\n": "promise_it_says_what_it_is",
+    " = 8": "promise_every_setting_has_a_default_and_no_other_is_taken",
+}
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    monkeypatch.setattr(recipes, "__path__", [*recipes.__path__, str(tmp_path)])
+
+    def write(name, text):
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+        return name.replace("_", "-")
+
+    yield write
+    for path in tmp_path.glob("*.py"):
+        sys.modules.pop(f"cardigan.recipes.{path.stem}", None)
+        vars(recipes).pop(path.stem, None)
+
+
+def test_a_new_file_is_found_and_keeps_every_promise(toy):
+    name = toy("toy_hinge", TOY)
+    assert name in recipes.names()
+    for promise in PROMISES.values():
+        promise(name)
+
+
+@pytest.mark.parametrize("removed", BROKEN)
+def test_a_broken_file_fails(toy, removed):
+    name = toy(f"broken_{len(removed)}_{sum(map(ord, removed))}", TOY.replace(removed, "", 1))
+    with pytest.raises(AssertionError):
+        PROMISES[BROKEN[removed]](name)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("Adam())", "Adam(), turns=lambda progress: ('discriminator',))"),
+        ("Adam())", "{'discriminator': Adam(), 'generator': Adam(0.0)})"),
+        ("objectives.hinge()", "objectives.scaled(objectives.hinge(), generator=0.0)"),
+        ("**shape, latent=4", "size=task.size, channels=3, latent=4"),
+    ],
+)
+def test_a_recipe_that_does_not_train_both_players_fails(toy, before, after):
+    assert before in TOY
+    name = toy(f"idle_{sum(map(ord, after))}", TOY.replace(before, after, 1))
+    with pytest.raises(AssertionError):
+        promise_one_turn_of_each_player_trains(name)
+
+
+# --- numbers -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "generator", "discriminator"),
+    [
+        ("dcgan-as-printed", {"size": 64, "channels": 3}, 3_576_704, 2_765_568),
+        ("vanilla-as-printed", {"size": 28, "channels": 1}, 1_486_352, 1_460_225),
+        ("cgan-as-printed", {"size": 28, "channels": 1, "classes": 10}, 1_508_368, 1_534_273),
+    ],
+)
+def test_the_printed_networks_have_the_printed_numbers_of_parameters(name, shape, generator, discriminator):
+    gan = recipes.build(name, **shape)
+    counts = [sum(weight.numel() for weight in network.parameters()) for network in (gan.generator, gan.discriminator)]
+    assert counts == [generator, discriminator]
+
+
+def test_build_takes_rectangles_and_settings():
+    gan = recipes.build("dcgan", size=(16, 24), channels=2, classes=3, width=4, latent=7, seed=5)
+    assert (gan.generator.shape, gan.generator.latent, gan.generator.classes) == ((2, 16, 24), 7, 3)
+
+
+def test_a_wrong_recipe_or_setting_is_named_with_its_nearest():
+    with pytest.raises(CardiganError) as caught:
+        recipes.build("dgcan", size=16)
+    assert str(caught.value).startswith("There is no recipe 'dgcan'. Did you mean 'dcgan'? Known: ")
+    with pytest.raises(CardiganError) as caught:
+        recipes.build("dcgan", size=16, widht=4)
+    assert str(caught.value) == "There is no setting 'widht'. Did you mean 'width'?"
+
+
+def test_a_size_that_cannot_be_built_is_refused():
+    with pytest.raises(CardiganError, match="50x50 pixels cannot be built by doubling"):
+        recipes.build("dcgan", size=50)
+
+
+def test_classes_are_taken_demanded_or_left():
+    with_classes, without = Task(16, 16, classes=10), Task(16, 16)
+    assert recipes.classes_for(with_classes, None) == recipes.classes_for(with_classes, True) == 10
+    assert recipes.classes_for(with_classes, False) == recipes.classes_for(without, None) == 0
+    assert recipes.classes_for(without, False) == 0
+    with pytest.raises(CardiganError, match="conditional=true needs data with classes, and this data has none"):
+        recipes.classes_for(without, True)
