@@ -20,7 +20,8 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/cardigan train digits --minutes 1 --out runs/demo
-	$(BIN)/cardigan sample runs/demo --count 16 --out runs/demo/drawn
+	$(BIN)/cardigan sample runs/demo --count 16
+	$(BIN)/cardigan report runs/demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow and not gpu"

@@ -121,6 +121,7 @@ def open_session(
             session.say(text)
     write_config(folder, config)
     if not saved:
+        session.say("\n".join(config["because"]))
         _begin(session)
     return session
 

@@ -148,5 +148,5 @@ class Session:
 
     def say(self, text: str) -> None:
         """Tell the user, unless the run is quiet."""
-        if not self.quiet:
+        if text and not self.quiet:
             print(text, file=sys.stderr, flush=True)  # noqa: T201

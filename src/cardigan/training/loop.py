@@ -66,6 +66,11 @@ class Training:
         self.gan = gan.to(device)
         self.device, self.seed = torch.device(device), seed
         settings = optimizers if isinstance(optimizers, Mapping) else dict.fromkeys(PLAYERS, optimizers or Adam())
+        # Walking a network for its weights costs as much as a small layer, so it is done once.
+        self.weights = {
+            player: [weight for weight in gan.network(player).parameters() if weight.requires_grad]
+            for player in PLAYERS
+        }
         self.optimizers = {player: settings[player](gan.network(player).parameters()) for player in PLAYERS}
         self.full_rates = {
             player: [group["lr"] for group in optimizer.param_groups] for player, optimizer in self.optimizers.items()
@@ -120,8 +125,7 @@ class Training:
 
     def _move(self, player: Player, played: Played, batch: Batch) -> None:
         """Differentiate one player's loss by its own weights only, and step its own optimizer."""
-        network, optimizer, progress = self.gan.network(player), self.optimizers[player], self.progress
-        weights = [weight for weight in network.parameters() if weight.requires_grad]
+        weights, optimizer, progress = self.weights[player], self.optimizers[player], self.progress
         # Asking for these weights alone spares the other network's weight gradients, and cannot leave any behind.
         gradients = torch.autograd.grad(played.total, weights, allow_unused=True, retain_graph=False)
         present = [gradient for gradient in gradients if gradient is not None]
@@ -134,7 +138,7 @@ class Training:
         optimizer.zero_grad(set_to_none=True)
         for projection in self.gan.projections:
             if projection.player == player:
-                projection(network)
+                projection(self.gan.network(player))
         progress.steps[player] += 1
         new, old = played.losses["adversarial"].detach(), progress.smoothed.get(player)
         share = max(0.02, 1 / progress.steps[player])
