@@ -173,19 +173,18 @@ def scan(
     set_
         KEY=VALUE: settings of the data.
     """
-    from pydantic import TypeAdapter, ValidationError
-
     from cardigan.data import DataSettings, open_source
     from cardigan.data import scan as look
     from cardigan.watchers.progress import display
 
     sides = _size(size)
-    try:
-        settings = TypeAdapter(DataSettings).validate_python(_pairs(set_ or []))
-    except ValidationError as error:
-        raise CardiganError(
-            "\n".join(f"--set {fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
-        ) from error
+    settings = DataSettings()
+    if set_:
+        from cardigan.settings import resolve_data  # brings torch, which a plain scan does without
+
+        settings, problems = resolve_data(_pairs(set_))
+        if settings is None:
+            raise CardiganError("\n".join(problems))
     opened = open_source(source)
     with display("reading ") as bar:
         both = (sides, sides) if isinstance(sides, int) else sides
@@ -211,7 +210,7 @@ def _size(text: str | None) -> int | tuple[int, int] | None:
     if text is None:
         return None
     parts = text.lower().split("x")
-    if not all(part.isdigit() for part in parts) or len(parts) > 2:
+    if not all(part.isdecimal() for part in parts) or len(parts) > 2:
         raise CardiganError(f"--size is {text!r}, expected a side such as 64, or HEIGHTxWIDTH such as 64x96.")
     return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
 

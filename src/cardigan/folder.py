@@ -8,8 +8,8 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,13 +92,17 @@ class RunFolder:
         """Whether training ever began here: unfinished saves alone do not count, for nothing was promised yet."""
         return self.records.exists() or any(path.suffix == "" for path in self.checkpoints.glob("*step-*"))
 
-    def make(self) -> None:
+    def make(self) -> list[Path]:
         """Create the folder and prove that it can be written.
+
+        Returns:
+            The folders that were not there before, innermost first.
 
         Raises:
             CardiganError: if it cannot.
         """
         probe = self.path / f".probe-{os.getpid()}"
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"")
@@ -108,6 +112,7 @@ class RunFolder:
                 f"The run cannot be written to {self.path}: {error.strerror or error}. Nothing was started. Choose a "
                 f"folder that you may write to with --out."
             ) from error
+        return missing
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -134,26 +139,39 @@ class RunFolder:
             lock.unlink(missing_ok=True)
 
 
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of the folders that hold nothing, so that a refused command leaves nothing behind."""
+    for path in folders:
+        with suppress(OSError):
+            path.rmdir()
+
+
 def _link(draft: Path, lock: Path) -> bool:
     try:
         lock.hardlink_to(draft)
     except FileExistsError:
         return False
+    except OSError:  # a file system without hard links, such as a USB stick's
+        try:
+            with lock.open("x", encoding="utf-8") as file:
+                file.write(draft.read_text(encoding="utf-8"))
+        except FileExistsError:
+            return False
     return True
 
 
 def _refuse_if_held(lock: Path, run: Path) -> None:
     try:
         holder = json.loads(lock.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return
-    here = holder["host"] == socket.gethostname()
-    if not here or _alive(holder["pid"]):
-        since = time.strftime("%H:%M", time.localtime(holder["since"]))
+        pid, host, since = int(holder["pid"]), str(holder["host"]), float(holder["since"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # gone meanwhile, or damaged and nobody's
+    here = host == socket.gethostname()
+    if not here or _alive(pid):
+        told = time.strftime("%H:%M", time.localtime(since))
         mend = "Wait for it or stop it" if here else f"If that process is gone, remove {lock}"
         raise CardiganError(
-            f"The run {run} is in use by process {holder['pid']} on {holder['host']} since {since}. {mend}, or choose "
-            f"another --out."
+            f"The run {run} is in use by process {pid} on {host} since {told}. {mend}, or choose another --out."
         )
 
 

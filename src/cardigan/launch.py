@@ -13,7 +13,7 @@ from cardigan._version import __version__
 from cardigan.data import Store, open_source, prepare
 from cardigan.data.batches import batches
 from cardigan.errors import CardiganError
-from cardigan.folder import RunFolder
+from cardigan.folder import RunFolder, remove_empty
 from cardigan.randomness import generator
 from cardigan.recipes import Recipe, Task
 from cardigan.request import Request, check, choose_size, differences, pick_device
@@ -72,11 +72,14 @@ def train(
     )
     checked = check(request, device=device)
     folder = RunFolder(Path(out) if out else default_folder(request))
-    folder.make()
-    with folder.locked():
-        session = open_session(folder, request, checked, pick_device(device), resume=resume, quiet=quiet)
-        session.train()
-        return session.finish()
+    made = folder.make()
+    try:
+        with folder.locked():
+            session = open_session(folder, request, checked, pick_device(device), resume=resume, quiet=quiet)
+            session.train()
+            return session.finish()
+    finally:
+        remove_empty(made)
 
 
 def default_folder(request: Request) -> Path:

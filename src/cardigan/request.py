@@ -39,7 +39,7 @@ class Request:
     def to_dict(self) -> dict[str, Any]:
         """JSON values, settings as text so that ``"0.5"`` from a command line equals ``0.5`` from Python."""
         sides = list(self.sides) if self.sides else None
-        return asdict(self) | {"size": sides, "settings": {key: str(value) for key, value in self.settings.items()}}
+        return asdict(self) | {"size": sides, "settings": {key: _text(value) for key, value in self.settings.items()}}
 
     def command(self) -> str:
         """The command line that asks for the same."""
@@ -53,8 +53,13 @@ class Request:
             "--seed": self.seed or None,
         }
         words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
-        words += [word for key, value in self.settings.items() for word in ("--set", f"{key}={value}")]
+        words += [word for key, value in self.settings.items() for word in ("--set", f"{key}={_text(value)}")]
         return shlex.join(words)
+
+
+def _text(value: Any) -> str:
+    """A setting's value as one types it."""
+    return str(value).lower() if isinstance(value, bool | None) else str(value)
 
 
 def check(request: Request, *, device: str) -> Settings:
@@ -100,7 +105,7 @@ def pick_device(device: str) -> str:
     if device == "auto":
         return next(kind for kind, present in kinds.items() if present)
     kind, _, number = device.partition(":")
-    if kind not in kinds or (number and not number.isdigit()):
+    if kind not in kinds or (number and not number.isdecimal()):
         raise CardiganError(f"--device is {device!r}, expected auto, cpu, cuda, cuda:N or mps.")
     if not kinds[kind] or (kind == "cuda" and number and int(number) >= torch.cuda.device_count()):
         present = ", ".join(name for name, there in kinds.items() if there)

@@ -62,6 +62,27 @@ def resolve(recipe: str, given: Mapping[str, Any]) -> tuple[Settings | None, lis
         "run": (TypeAdapter(RunSettings), {field.name for field in fields(RunSettings)}),
         "recipe": (TypeAdapter(model), set(model.model_fields)),
     }
+    made, problems = _sorted(rooms, given)
+    if problems:
+        return None, problems
+    chosen = made["recipe"].model_dump(exclude_unset=True)
+    return Settings(made["data"], made["run"], chosen), []
+
+
+def resolve_data(given: Mapping[str, Any]) -> tuple[DataSettings | None, list[str]]:
+    """As :func:`resolve`, where only the settings of the data are known.
+
+    Example:
+        >>> resolve_data({"chanels": "1"})[1]
+        ["There is no setting 'chanels'. Did you mean 'channels'?"]
+    """
+    rooms = {"data": (TypeAdapter(DataSettings), {field.name for field in fields(DataSettings)})}
+    made, problems = _sorted(rooms, given)
+    return None if problems else made["data"], problems
+
+
+def _sorted(rooms: Mapping[str, tuple[Any, set[str]]], given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The settings of each room, and all that is wrong."""
     known = sorted(set().union(*(names for _, names in rooms.values())))
     values = {key: None if value == "none" else value for key, value in given.items()}
     problems = [f"There is no setting {key!r}.{suggestion(key, known)}" for key in values if key not in known]
@@ -71,10 +92,7 @@ def resolve(recipe: str, given: Mapping[str, Any]) -> tuple[Settings | None, lis
             made[room] = adapter.validate_python({key: value for key, value in values.items() if key in names})
         except ValidationError as error:
             problems += [_sentence(fault) for fault in error.errors()]
-    if problems:
-        return None, problems
-    chosen = made["recipe"].model_dump(exclude_unset=True)
-    return Settings(made["data"], made["run"], chosen), []
+    return made, problems
 
 
 def _sentence(fault: Any) -> str:

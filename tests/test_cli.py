@@ -1,0 +1,419 @@
+"""The command line: a mistake ends with its message on standard error and exit code 2, and leaves nothing behind."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cardigan import cli
+from cardigan._version import __version__
+from cardigan.folder import LOCK_NAME
+from cardigan.interrupts import InterruptedRunError
+
+TINY = ("--recipe", "dcgan", "--device", "cpu", "--set", "width=4", "--set", "batch_size=32", "--set", "snapshots=1")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """An empty working folder."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of 256 images."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    cli.main(["train", "digits", *TINY, "--images", "256", "--out", str(folder)])
+    return folder
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+def failure(capsys, *words, code=2):
+    """What a command that must fail says on standard error, less the progress of reading."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        cli.main([str(word) for word in words])
+    assert caught.value.code == code
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err + out
+    told = "\n".join(line for line in err.splitlines() if not line.startswith("reading "))
+    assert told.startswith("cardigan: ")
+    return told.removeprefix("cardigan: ")
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")
+    }
+
+
+# --- G1, G2, G3: keys, values and options --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["trian", "digits"], 'Did you mean "train"'),
+        (["train", "digits", "--recipee", "dcgan"], "Did you mean --recipe?"),
+        (["train", "digits", "--recipe", "dgcan"], "There is no recipe 'dgcan'. Did you mean 'dcgan'?"),
+        (["recipes", "wgangp"], "There is no recipe 'wgangp'. Did you mean 'wgan-gp'?"),
+        (["train", "digits", *TINY, "--set", "lerning_rate=1"], "'lerning_rate'. Did you mean 'learning_rate'?"),
+        (["train"], "requires an argument"),
+        (["train", "digits", "--seed", "x"], "seed"),
+        (["train", "digits", "--minutes", "soon"], "minutes"),
+        (["scan", "digits", "--set", "chanels=1"], "There is no setting 'chanels'. Did you mean 'channels'?"),
+        (["scan", "digits", "--set", "channels=7"], "channels is 7; expected 1 (grey), 2 (grey and alpha)"),
+        (["scan", "digits", "--set", "labels=x", "--set", "fit=y"], "labels is 'x', expected boolean"),
+        (["scan", "digits", "--set", "width=8"], "There is no setting 'width'."),
+    ],
+)
+def test_a_mistyped_word_is_named_with_its_nearest(capsys, here, words, told):
+    assert told in failure(capsys, *words)
+    assert contents(here) == {}
+
+
+def test_everything_wrong_is_told_at_once(capsys, here):
+    told = failure(
+        capsys,
+        *("train", "digits", "--recipe", "dcgan", "--images", "64", "--minutes", "1", "--size", "2", "--device", "gpu"),
+        *("--set", "lerning_rate=1", "--set", "width=x", "--set", "batch_size=-3", "--set", "channels=5"),
+    )
+    lines = told.splitlines()
+    assert len(lines) == 7
+    for part in ("lerning_rate", "width is", "batch_size is", "channels is", "--size is", "--device is"):
+        assert sum(part in line for line in lines) == 1, part
+    assert "--images and --minutes exclude each other: give one budget." in lines
+    assert contents(here) == {}
+
+
+@pytest.mark.parametrize("text", ["width", "width 8", ""])
+def test_a_setting_without_its_sign_is_told(capsys, here, text):
+    told = failure(capsys, "train", "digits", "--set", text)
+    assert told == f"--set {text!r} has no '='. Expected KEY=VALUE, such as --set width=32."
+    assert contents(here) == {}
+
+
+@pytest.mark.parametrize("text", ["x", "64x", "x64", "64x64x3", "-64", "6.4", "²", "sixty"])
+@pytest.mark.parametrize("command", ["train", "scan"])
+def test_a_bad_size_is_told(capsys, command, text):
+    assert failure(capsys, command, "digits", f"--size={text}") == (
+        f"--size is {text!r}, expected a side such as 64, or HEIGHTxWIDTH such as 64x96."
+    )
+
+
+@pytest.mark.parametrize("text", ["many", "2G", "k", "", "1.2.3M", "inf", "nan", "1e999"])
+def test_a_bad_number_of_images_is_told(capsys, text):
+    assert failure(capsys, "train", "digits", f"--images={text}") == (
+        f"--images is {text!r}, expected a number such as 500000, 500k or 2M."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("2M", 2_000_000), ("500k", 500_000), ("1.5m", 1_500_000), ("0.5K", 500), ("12_800", 12_800), ("64", 64)],
+)
+def test_a_number_of_images_may_have_a_unit(text, number):
+    assert cli._count(text) == number
+
+
+@pytest.mark.parametrize(("text", "size"), [("64", 64), ("64x96", (64, 96)), ("64X96", (64, 96)), (None, None)])
+def test_a_size_is_a_side_or_two(text, size):
+    assert cli._size(text) == size
+
+
+# --- B9, B11 and what else stops a run before it starts ------------------------------------------------------------
+
+
+def test_fewer_images_than_a_batch_are_told_with_the_batch_size_to_type(capsys, here):
+    for place in range(20):
+        pixels = np.random.default_rng(place).integers(0, 256, (16, 16), dtype=np.uint8)
+        Image.fromarray(pixels).save(here / f"{place:02d}.png")
+    before = contents(here)
+    out = here.parent / "out"
+    told = failure(capsys, "train", here, "--recipe", "dcgan", "--images", "64", "--set", "width=4", "--out", out)
+    assert told == (
+        "The data has 20 images, fewer than one batch of 64. Use --set batch_size=10 or less, or add images."
+    )
+    assert contents(here) == before
+    assert not out.exists()
+    cli.main(["train", str(here), *TINY, "--set", "batch_size=10", "--images", "20", "--out", str(out)])
+    assert (out / "generator" / "model.safetensors").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has CUDA")
+def test_an_absent_gpu_is_told(capsys, here):
+    told = failure(capsys, "train", "digits", "--recipe", "dcgan", "--images", "64", "--device", "cuda")
+    assert told.startswith("--device cuda is not present on this machine. Present: ")
+    assert told.endswith("Try --device auto.")
+    assert contents(here) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["train", "no/such/folder"], "no/such/folder"),
+        (["train", "digits", "--recipe", "dcgan", "--size", "15"], "cannot be built by doubling"),
+        (["train", "digits", "--recipe", "vanilla-as-printed", "--size", "16"], "written for images of 28x28 pixels"),
+        (["train", "digits", "--recipe", "cgan", "--set", "labels=false"], "needs data with classes"),
+        (["train", "digits", "--recipe", "dcgan", "--size", "64"], "are smaller than 64x64"),
+    ],
+)
+def test_what_cannot_be_trained_leaves_nothing_behind(capsys, here, words, told):
+    assert told in failure(capsys, *words, "--images", "64")
+    assert contents(here) == {}
+    assert told in failure(capsys, *words, "--images", "64", "--out", "deep/er/run")
+    assert contents(here) == {}
+
+
+def test_an_empty_folder_of_the_users_is_left_to_him(capsys, here):
+    (here / "mine").mkdir()
+    failure(capsys, "train", "no/such/folder", "--images", "64", "--out", "mine")
+    assert contents(here) == {"mine": None}
+
+
+# --- A7, A13 to A16: the run's folder ------------------------------------------------------------------------------
+
+
+def test_an_unwritable_out_is_told_before_the_start(capsys, here):
+    (here / "file").write_text("mine", encoding="utf-8")
+    told = failure(capsys, "train", "digits", *TINY, "--images", "64", "--out", "file/run")
+    assert told.startswith("The run cannot be written to file/run: ")
+    assert told.endswith("Nothing was started. Choose a folder that you may write to with --out.")
+    assert contents(here) == {"file": b"mine"}
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_an_out_without_permission_is_told_before_the_start(capsys, here):
+    here.chmod(0o500)
+    try:
+        told = failure(capsys, "train", "digits", *TINY, "--images", "64", "--out", "run")
+    finally:
+        here.chmod(0o700)
+    assert told.startswith("The run cannot be written to run: Permission denied. Nothing was started.")
+
+
+def test_resume_with_nothing_there_is_an_error(capsys, here):
+    told = failure(capsys, "train", "digits", *TINY, "--images", "64", "--resume", "--out", "run")
+    assert told == "There is no checkpoint to resume from in run.\nTo start anew, choose another --out."
+    assert contents(here) == {}
+
+
+def test_a_used_folder_with_other_settings_is_refused(capsys, run):
+    before = contents(run)
+    words = ["train", "digits", *TINY, "--images", "512", "--set", "flip=true", "--seed", "3", "--out", run]
+    assert failure(capsys, *words) == (
+        f"{run} holds another run: images was 256, is 512; seed was 0, is 3; flip was not set, is true. Choose another "
+        f"--out for a new run, or add --resume to go on with the changed settings."
+    )
+    assert contents(run) == before
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(capsys, here):
+    (here / "thesis.tex").write_text("mine", encoding="utf-8")
+    told = failure(capsys, "train", "digits", *TINY, "--images", "64", "--out", ".")
+    assert "is in use and is not a run of Cardigan: it has no config.json." in told
+    assert contents(here) == {"thesis.tex": b"mine"}
+
+
+def test_a_history_without_a_checkpoint_is_not_started_anew(capsys, run):
+    shutil.rmtree(run / "checkpoints")
+    before = contents(run)
+    words = ["train", "digits", *TINY, "--images", "256", "--out", run]
+    assert f"{run} holds a run without a usable checkpoint." in failure(capsys, *words)
+    assert contents(run) == before
+
+
+def test_a_run_that_another_process_holds_is_refused(capsys, run):
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        holder = {"pid": process.pid, "host": socket.gethostname(), "since": 0.0}
+        (run / LOCK_NAME).write_text(json.dumps(holder), encoding="utf-8")
+        before = contents(run)
+        told = failure(capsys, "train", "digits", *TINY, "--images", "256", "--out", run)
+        assert contents(run) == before
+    finally:
+        process.kill()
+        process.wait()
+    assert told.startswith(f"The run {run} is in use by process {process.pid} on {socket.gethostname()} since ")
+    # Now the holder is dead and its lock is stale: the same command goes on.
+    cli.main(["train", "digits", *TINY, "--images", "256", "--out", str(run)])
+    assert "Resumed after 256 images" in capsys.readouterr().err
+    assert not (run / LOCK_NAME).exists()
+
+
+def test_another_architecture_is_told_by_its_shapes(capsys, run):
+    before = contents(run)
+    words = ["train", "digits", *TINY, "--images", "256", "--set", "width=6", "--resume", "--out", run]
+    told = failure(capsys, *words)
+    assert told.startswith("The checkpoint's discriminator has another architecture than the one asked for (")
+    assert "layers.0.weight: 4x1x4x4 saved, 6x1x4x4 now" in told
+    assert "Use the settings it was started with, or another --out." in told
+    assert contents(run) == before
+
+
+# --- what works ----------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_holds_what_the_design_says(finished):
+    for name in ("config.json", "records.jsonl", "report.html", "generator/config.json", "generator/model.safetensors"):
+        assert (finished / name).is_file(), name
+    assert list((finished / "checkpoints").glob("step-*/manifest.json"))
+    assert list((finished / "samples").glob("*.png"))
+    assert json.loads((finished / "records.jsonl").read_text(encoding="utf-8").splitlines()[-1])["images"] == 256
+
+
+def test_the_last_lines_say_where_everything_is(capsys, run):
+    cli.main(["train", "digits", *TINY, "--images", "256", "--out", str(run)])
+    lines = capsys.readouterr().out.split()
+    assert lines == [
+        "model",
+        f"{run / 'generator'}",
+        "samples",
+        f"{run / 'samples'}",
+        "report",
+        f"{run / 'report.html'}",
+    ]
+
+
+def test_sample_writes_numbered_pictures(capsys, run, here):
+    cli.main(["sample", str(run), "--count", "3", "--seed", "7", "--label", "9", "--out", "drawn"])
+    assert capsys.readouterr().out == "3 images in drawn\n"
+    assert sorted(contents(here)) == ["drawn", *(f"drawn/seed7-{place:05d}.png" for place in range(3))]
+    with Image.open("drawn/seed7-00000.png") as picture:
+        assert picture.size == (16, 16)
+    cli.main(["sample", str(run), "--count", "1"])
+    assert [path.name for path in (run / "drawn").iterdir()] == ["seed0-00000.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--count", "-1"], "The number of images must not be negative, got -1."),
+        (["--label", "ten"], "There is no class 'ten'. Known: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9."),
+        (["--label", "10"], "There is no class '10'."),
+        (["--truncation", "0"], "truncation is 0.0, expected more than 0 and at most 1 (1 changes nothing)."),
+        (["--truncation", "1.5"], "truncation is 1.5, expected"),
+        (["--out", "file/below"], "Cannot write to file/below: "),
+    ],
+)
+def test_what_cannot_be_sampled_is_told(capsys, finished, here, words, told):
+    (here / "file").write_text("mine", encoding="utf-8")
+    assert failure(capsys, "sample", finished, *words).startswith(told)
+    assert contents(here) == {"file": b"mine"}
+    assert not (finished / "drawn").exists()
+
+
+@pytest.mark.parametrize("command", ["sample", "report"])
+def test_what_is_no_run_is_told(capsys, here, command):
+    assert failure(capsys, command, "nothing") == (
+        "nothing is not a run: it has no config.json. Train one first: cardigan train SOURCE"
+    )
+    assert contents(here) == {}
+
+
+def test_report_is_written_anew(capsys, run):
+    (run / "report.html").unlink()
+    cli.main(["report", str(run)])
+    assert Path(capsys.readouterr().out.strip()) == run / "report.html"
+    assert (run / "report.html").stat().st_size > 10_000
+
+
+def test_recipes_are_listed_and_shown(capsys):
+    from cardigan import recipes
+
+    cli.main(["recipes"])
+    listed = capsys.readouterr().out
+    for name in recipes.names():
+        assert f"\n  {name} " in listed
+    cli.main(["recipes", "dcgan"])
+    shown = capsys.readouterr().out
+    assert shown.startswith("dcgan: DCGAN, corrected")
+    assert "Source: " in shown
+    for line in ("  width = 64", "  learning_rate = 0.0002", "  flip = false", "  conditional = none"):
+        assert line in shown.splitlines()
+    for line in ("  channels = none", "  on_bad = skip", "  checkpoint_seconds = 30.0"):
+        assert line in shown.splitlines()
+
+
+def test_scan_says_what_is_in_a_source(capsys, here):
+    cli.main(["scan", "digits"])
+    told = capsys.readouterr().out
+    assert "digits: 1,797 embedded scans of handwritten digits in 10 classes" in told
+    assert "all 16x16" in told
+    cli.main(["scan", "digits", "--size", "64", "--set", "labels=false"])
+    assert "smaller" in capsys.readouterr().out
+    assert contents(here) == {}
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "report", "recipes", "scan"])
+def test_every_command_has_a_help(capsys, command):
+    cli.main([command, "--help"])
+    told = capsys.readouterr().out
+    assert f"cardigan {command}" in told
+    assert "cardigan train digits --minutes 1" in told
+
+
+def test_the_flags_of_train_are_frozen(capsys):
+    # A flag is a promise; a new one is a decision, not an accident.
+    cli.main(["train", "--help"])
+    flags = {word.strip("│,.") for word in capsys.readouterr().out.split() if word.strip("│").startswith("--")}
+    expected = {"recipe", "size", "images", "minutes", "out", "seed", "device", "resume", "set"}
+    assert flags == {f"--{name}" for name in expected}
+
+
+def test_the_version_is_printed(capsys):
+    cli.main(["--version"])
+    assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (KeyboardInterrupt(), 130, ""),
+        (BrokenPipeError(), 0, ""),
+        (InterruptedRunError(15, "Stopped after 64 images."), 143, "cardigan: Stopped after 64 images.\n"),
+        (InterruptedRunError(2, "Stopped."), 130, "cardigan: Stopped.\n"),
+    ],
+)
+def test_an_interruption_has_its_own_exit_code(monkeypatch, capsys, error, code, told):
+    def interrupted(*arguments, **settings):
+        raise error
+
+    monkeypatch.setattr("cardigan.launch.train", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["train", "digits"])
+    assert caught.value.code == code
+    assert capsys.readouterr() == ("", told)
+
+
+def test_our_own_mistakes_keep_their_traceback(monkeypatch):
+    def broken(*arguments, **settings):
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr("cardigan.launch.train", broken)
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        cli.main(["train", "digits"])
+
+
+def test_a_real_process_prints_no_traceback_and_exits_with_2(here):
+    command = [sys.executable, "-m", "cardigan", "train", "digits", "--recipe", "dgcan"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("cardigan: There is no recipe 'dgcan'. Did you mean 'dcgan'?")
+    assert contents(here) == {}
