@@ -30,6 +30,21 @@ def device(request):
     return torch.device(request.config.getoption("--device"))
 
 
+@pytest.fixture
+def forbidden(tmp_path):
+    """A folder that may not be written to."""
+    folder = tmp_path / "forbidden"
+    folder.mkdir()
+    folder.chmod(0o500)
+    try:
+        (folder / "probe").touch()
+    except OSError:
+        yield folder
+        folder.chmod(0o700)
+    else:
+        pytest.skip("root may write anywhere")
+
+
 @pytest.fixture(autouse=True)
 def _fixed_draws():
     """Each test draws the same numbers, whatever ran before it."""
