@@ -1,0 +1,163 @@
+"""What each player sees and pays in its step."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from cardigan import GAN, models, objectives
+from cardigan.contracts import Batch
+from cardigan.training.steps import draw_fakes, draw_sources, play
+
+
+@dataclass
+class Spy:
+    """A term that keeps what it was shown."""
+
+    player: str = "discriminator"
+    every: int = 1
+    name: str = "spy"
+    value: float = 2.0
+    seen: list[Any] = field(default_factory=list)
+
+    def __call__(self, step):
+        self.seen.append(step)
+        return torch.full((len(step.real),), self.value)
+
+
+class Double:
+    """An augmentation that can be seen."""
+
+    def __call__(self, images):
+        return 2 * images
+
+
+def gan_of(**settings):
+    classes = settings.pop("classes", 0)
+    shape = {"size": 8, "classes": classes}
+    generator = models.mlp.Generator(**shape, latent=4, hidden=(8,))
+    discriminator = models.mlp.Discriminator(**shape, hidden=(8,))
+    return GAN(generator, discriminator, settings.pop("objective", objectives.non_saturating()), **settings)
+
+
+def batch_of(count=6, *, classes=0, source=None):
+    labels = torch.arange(count) % classes if classes else None
+    return Batch(torch.rand(count, 1, 8, 8) * 2 - 1, labels, source)
+
+
+def rng():
+    return torch.Generator().manual_seed(1)
+
+
+def test_sources_are_drawn_from_the_prior_with_the_labels_of_the_batch():
+    gan, batch = gan_of(classes=3), batch_of(classes=3)
+    source, labels = draw_sources(gan, batch, rng())
+    assert torch.equal(source, torch.randn(6, 4, generator=rng()))
+    assert torch.equal(labels, batch.labels)
+
+
+def test_a_source_that_the_data_brings_is_taken_as_it_is():
+    brought = torch.randn(6, 4)
+    source, labels = draw_sources(gan_of(), batch_of(source=brought), rng())
+    assert source is brought
+    assert labels is None
+
+
+def test_fakes_have_a_graph_only_where_it_is_needed():
+    gan, batch = gan_of(), batch_of()
+    assert draw_fakes(gan, batch, rng(), graph=True).images.requires_grad
+    assert not draw_fakes(gan, batch, rng(), graph=False).images.requires_grad
+    with torch.no_grad():
+        assert torch.equal(
+            draw_fakes(gan, batch, rng(), graph=True).images, gan.generator(torch.randn(6, 4, generator=rng()))
+        )
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_losses_are_the_objective_on_what_the_discriminator_says(classes):
+    gan, batch = gan_of(classes=classes, augment=Double()), batch_of(classes=classes)
+    fakes = draw_fakes(gan, batch, rng(), graph=True)
+    real = gan.discriminator(2 * batch.real, batch.labels)
+    fake = gan.discriminator(2 * fakes.images, fakes.labels)
+    told = play(gan, "discriminator", batch, fakes, steps=0)
+    assert list(told.losses) == ["adversarial"]
+    torch.testing.assert_close(told.total, (F.softplus(-real) + F.softplus(fake)).mean())
+    torch.testing.assert_close(told.logits, {"real": real.mean().detach(), "fake": fake.mean().detach()})
+    told = play(gan, "generator", batch, fakes, steps=0)
+    torch.testing.assert_close(told.total, F.softplus(-fake).mean())
+    assert list(told.logits) == ["fake"]
+    assert not told.logits["fake"].requires_grad
+
+
+def test_the_discriminators_step_leaves_the_generator_out_of_its_graph():
+    gan, batch = gan_of(), batch_of()
+    fakes = draw_fakes(gan, batch, rng(), graph=True)
+    total = play(gan, "discriminator", batch, fakes, steps=0).total
+    assert torch.autograd.grad(total, list(gan.generator.parameters()), allow_unused=True) == (None,) * 4
+
+
+def test_paired_objectives_read_real_logits_in_the_generators_step_without_a_graph():
+    """The relativistic generator: its gradient with respect to the discriminator comes through the fakes alone."""
+    gan, batch = gan_of(objective=objectives.relativistic()), batch_of()
+    fakes = draw_fakes(gan, batch, rng(), graph=True)
+    told = play(gan, "generator", batch, fakes, steps=0)
+    real = gan.discriminator(batch.real).detach()
+    expected = F.softplus(real - gan.discriminator(fakes.images)).mean()
+    torch.testing.assert_close(told.total, expected)
+    weights = list(gan.discriminator.parameters())
+    torch.testing.assert_close(torch.autograd.grad(told.total, weights), torch.autograd.grad(expected, weights))
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+def test_a_term_joins_the_loss_of_its_player_only_and_in_full_strength(player):
+    """A lazy term is due at its player's steps 0, 3, 6 ... and then counts three times."""
+    spy = Spy(player=player, every=3)
+    gan, batch = gan_of(terms=(spy,)), batch_of()
+    fakes = draw_fakes(gan, batch, rng(), graph=True)
+    plain = play(gan_of(), "discriminator", batch, fakes, steps=0)
+    assert set(plain.losses) == {"adversarial"}
+    sums = 0.0
+    for step in range(6):
+        for who in ("discriminator", "generator"):
+            losses = play(gan, who, batch, fakes, steps=step).losses
+            assert ("spy" in losses) == (who == player and step in (0, 3))
+            sums += float(losses.get("spy", 0.0))
+    assert sums == 6 * spy.value  # on the average what it would be without laziness
+    assert len(spy.seen) == 2
+
+
+def test_what_a_term_is_shown():
+    spy = Spy()
+    gan, batch = gan_of(classes=3, terms=(spy,), augment=Double()), batch_of(classes=3)
+    fakes = draw_fakes(gan, batch, rng(), graph=True)
+    play(gan, "discriminator", batch, fakes, steps=0)
+    (step,) = spy.seen
+    assert step.player == "discriminator"
+    assert step.gan is gan
+    assert torch.equal(step.real, batch.real)
+    assert torch.equal(step.fake, fakes.images)
+    assert torch.equal(step.labels, batch.labels)
+    assert step.source is fakes.source
+    # Terms differentiate by the images; the data and the fakes themselves stay as they were.
+    assert step.real.requires_grad
+    assert step.fake.requires_grad
+    assert step.fake.is_leaf
+    assert not batch.real.requires_grad
+    torch.testing.assert_close(step.real_logits, gan.discriminator(2 * batch.real, batch.labels))
+    torch.testing.assert_close(step.fake_logits, gan.discriminator(2 * fakes.images, fakes.labels))
+
+
+def test_images_ask_for_no_gradients_when_no_term_is_due():
+    class Watched(models.mlp.Discriminator):
+        def forward(self, images, labels=None):
+            self.asked = images.requires_grad
+            return super().forward(images, labels)
+
+    discriminator = Watched(size=8, hidden=(8,))
+    gan = GAN(models.mlp.Generator(size=8, latent=4), discriminator, objectives.hinge(), terms=(Spy(every=2),))
+    batch = batch_of()
+    for step, asked in ((0, True), (1, False), (2, True)):
+        play(gan, "discriminator", batch, draw_fakes(gan, batch, rng(), graph=False), steps=step)
+        assert discriminator.asked == asked
