@@ -13,7 +13,7 @@ import cardigan
 SOURCE = Path(cardigan.__file__).parent
 
 ANY = {"*"}
-LEAVES = {"errors", "pixels", "randomness", "contracts", "discovery"}
+LEAVES = {"errors", "pixels", "randomness", "contracts", "discovery", "durable"}
 PARTS = {"models", "objectives", "regularizers", "augment", "layers"}
 
 # A room is a file or a folder right below the package; "room/file" overrules its folder. A folder may import itself
@@ -24,6 +24,7 @@ ALLOWED = {
     "pixels": set(),
     "randomness": set(),
     "contracts": set(),
+    "durable": set(),
     "interrupts": set(),
     "_version": set(),
     "discovery": {"errors"},
@@ -41,7 +42,7 @@ ALLOWED = {
     "training": LEAVES | {"training"},
     # those who watch
     "report": {"errors", "report"},
-    "watchers": {"contracts", "errors", "report", "sample"},
+    "watchers": {"contracts", "durable", "errors", "report", "sample"},
     # the table where parts are assembled
     "recipes": PARTS | LEAVES | {"training", "recipes._contract"},
     "recipes/_contract": LEAVES | {"training"},

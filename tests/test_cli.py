@@ -288,8 +288,8 @@ def test_the_last_lines_say_where_everything_is(capsys, run):
 def test_sample_writes_numbered_pictures(capsys, run, here):
     cli.main(["sample", str(run), "--count", "3", "--seed", "7", "--label", "9", "--out", "drawn"])
     assert capsys.readouterr().out == "3 images in drawn\n"
-    assert sorted(contents(here)) == ["drawn", *(f"drawn/seed7-{place:05d}.png" for place in range(3))]
-    with Image.open("drawn/seed7-00000.png") as picture:
+    assert sorted(contents(here)) == ["drawn", *(f"drawn/9-seed7-{place:05d}.png" for place in range(3))]
+    with Image.open("drawn/9-seed7-00000.png") as picture:
         assert picture.size == (16, 16)
     cli.main(["sample", str(run), "--count", "1"])
     assert [path.name for path in (run / "drawn").iterdir()] == ["seed0-00000.png"]
@@ -380,7 +380,7 @@ def test_the_version_is_printed(capsys):
     ("error", "code", "told"),
     [
         (KeyboardInterrupt(), 130, ""),
-        (BrokenPipeError(), 0, ""),
+        (BrokenPipeError(), 141, ""),
         (InterruptedRunError(15, "Stopped after 64 images."), 143, "cardigan: Stopped after 64 images.\n"),
         (InterruptedRunError(2, "Stopped."), 130, "cardigan: Stopped.\n"),
     ],

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from cardigan.errors import CardiganError
-from cardigan.folder import LOCK_NAME, RunFolder, remove_empty
+from cardigan.folder import CONFIG_KEYS, LOCK_NAME, RunFolder, remove_empty
 
 
 def message(action):
@@ -185,8 +185,17 @@ def test_a_configuration_is_read_or_its_absence_told(folder):
     )
     folder.config.write_text('{"a": 1', encoding="utf-8")
     assert f"{folder.config} is damaged (" in message(folder.read_config)
-    folder.config.write_text('{"a": 1}', encoding="utf-8")
-    assert folder.read_config() == {"a": 1}
+    whole = dict.fromkeys(CONFIG_KEYS, 1)
+    folder.config.write_text(json.dumps(whole), encoding="utf-8")
+    assert folder.read_config() == whole
+
+
+@pytest.mark.parametrize("content", ['{"architectures": ["Dcgan"]}', "[1]", "3"])
+def test_a_configuration_of_something_else_is_refused(folder, content):
+    folder.config.write_text(content, encoding="utf-8")
+    told = message(folder.read_config)
+    assert f"{folder.config} is not the configuration of a run of this version of Cardigan" in told
+    assert "nothing was changed here" in told
 
 
 def test_records_leave_out_a_line_that_was_cut_short(folder):

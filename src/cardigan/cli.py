@@ -1,6 +1,7 @@
 """The command line: few flags, good errors. Nothing heavy is imported until work begins."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -117,10 +118,11 @@ def sample(
 
     pictures = load(run).sample(count, seed=seed, label=label, truncation=truncation)
     folder = out or run / "drawn"
+    prefix = f"seed{seed}-" if label is None else f"{slug(label)}-seed{seed}-"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for place, picture in enumerate(pictures):
-            save_png(picture, folder / f"seed{seed}-{place:05d}.png")
+            save_png(picture, folder / f"{prefix}{place:05d}.png")
     except OSError as error:
         raise CardiganError(f"Cannot write to {folder}: {error.strerror or error}. Choose another --out.") from error
     print(f"{count} images in {folder}")  # noqa: T201
@@ -197,6 +199,16 @@ def scan(
     print(found.render())  # noqa: T201
 
 
+def slug(text: str) -> str:
+    """A text as a part of a file name.
+
+    Example:
+        >>> slug("../Dog 1")
+        'Dog-1'
+    """
+    return re.sub(r"[^\w]+", "-", text).strip("-")
+
+
 def _pairs(texts: list[str]) -> dict[str, str]:
     """``KEY=VALUE`` texts as a dictionary."""
     for text in texts:
@@ -251,6 +263,6 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        sys.exit(0)
+        sys.exit(141)  # as a shell reports a program that wrote to a closed pipe
     except OSError as error:
         _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")

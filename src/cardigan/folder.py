@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +18,15 @@ from typing import Any
 from cardigan.errors import CardiganError
 
 LOCK_NAME = ".lock"
+CONFIG_KEYS = frozenset(
+    {
+        *("version", "torch", "device", "threads", "command", "request", "budget"),
+        *("shape", "resolved", "parameters", "because", "data"),
+    }
+)
+"""What a run's configuration consists of."""
+THIS_PROCESS = uuid.uuid4().hex
+"""Tells this process from an earlier one that had the same number, as the first process of a container does."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ class RunFolder:
             CardiganError: if this is no run folder, or its configuration is damaged.
         """
         try:
-            return json.loads(self.config.read_text(encoding="utf-8"))
+            config = json.loads(self.config.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise CardiganError(
                 f"{self.path} is not a run: it has no config.json. Train one first: cardigan train SOURCE"
@@ -76,6 +86,13 @@ class RunFolder:
             raise CardiganError(
                 f"{self.config} is damaged ({error}). Restore it, or train into another --out."
             ) from error
+        missing = sorted(CONFIG_KEYS - set(config)) if isinstance(config, dict) else sorted(CONFIG_KEYS)
+        if missing:
+            raise CardiganError(
+                f"{self.config} is not the configuration of a run of this version of Cardigan: it has no "
+                f"{', '.join(map(repr, missing))}. Choose another --out; nothing was changed here."
+            )
+        return config
 
     def read_records(self) -> list[dict[str, Any]]:
         """All records; a last line that a crash cut short is left out."""
@@ -87,6 +104,15 @@ class RunFolder:
                 except ValueError:
                     break
         return records
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half written; only the holder of the lock may."""
+        for leftover in [
+            *self.path.glob(".*.partial-*"),
+            *self.path.glob("*/.*.partial-*"),
+            *self.path.glob(".probe-*"),
+        ]:
+            leftover.unlink(missing_ok=True)
 
     def has_history(self) -> bool:
         """Whether training ever began here: unfinished saves alone do not count, for nothing was promised yet."""
@@ -124,13 +150,13 @@ class RunFolder:
             CardiganError: if another process holds it.
         """
         lock, mine = self.path / LOCK_NAME, {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+        mine["process"] = THIS_PROCESS
         # The content comes with the name, by a hard link that fails if the name exists: no one sees an empty lock.
         draft = self.path / f"{LOCK_NAME}-{os.getpid()}"
         draft.write_text(json.dumps(mine), encoding="utf-8")
         try:
             while not _link(draft, lock):
-                _refuse_if_held(lock, self.path)
-                lock.unlink(missing_ok=True)
+                _take_away(lock, _refuse_if_held(lock, self.path))
         finally:
             draft.unlink(missing_ok=True)
         try:
@@ -160,19 +186,34 @@ def _link(draft: Path, lock: Path) -> bool:
     return True
 
 
-def _refuse_if_held(lock: Path, run: Path) -> None:
+def _take_away(lock: Path, stale: str) -> None:
+    """Remove a stale lock, but not a new one that another process has put in its place meanwhile."""
+    aside = lock.with_name(f"{LOCK_NAME}-stale-{os.getpid()}")
+    with suppress(FileNotFoundError):
+        lock.rename(aside)
+        if aside.read_text(encoding="utf-8", errors="replace") != stale:
+            _link(aside, lock)
+        aside.unlink()
+
+
+def _refuse_if_held(lock: Path, run: Path) -> str:
+    """The content of a stale lock; raises where it is held."""
+    text = ""
     try:
-        holder = json.loads(lock.read_text(encoding="utf-8"))
+        text = lock.read_text(encoding="utf-8", errors="replace")
+        holder = json.loads(text)
         pid, host, since = int(holder["pid"]), str(holder["host"]), float(holder["since"])
     except (OSError, ValueError, KeyError, TypeError):
-        return  # gone meanwhile, or damaged and nobody's
+        return text  # gone meanwhile, or damaged and nobody's
     here = host == socket.gethostname()
-    if not here or _alive(pid):
+    namesake = pid == os.getpid() and holder.get("process") != THIS_PROCESS
+    if not here or (_alive(pid) and not namesake):
         told = time.strftime("%H:%M", time.localtime(since))
         mend = "Wait for it or stop it" if here else f"If that process is gone, remove {lock}"
         raise CardiganError(
             f"The run {run} is in use by process {pid} on {host} since {told}. {mend}, or choose another --out."
         )
+    return text
 
 
 def _alive(pid: int) -> bool:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 from types import FrameType, TracebackType
 
@@ -23,7 +22,7 @@ class InterruptedRunError(Exception):
 class Interrupts:
     """Listens for Ctrl-C, SIGTERM and a closed terminal while the block runs.
 
-    The first signal is remembered in ``number``; a second Ctrl-C leaves at once. Only a program's main thread may
+    The first signal is remembered in ``number``; a Ctrl-C after it leaves at once. Only a program's main thread may
     listen; elsewhere this does nothing.
 
     Example:
@@ -39,7 +38,9 @@ class Interrupts:
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is threading.main_thread():
             for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-                if number := getattr(signal, name, None):
+                number = getattr(signal, name, None)
+                # Whoever started us may have asked to ignore a signal, as nohup does with a closed terminal.
+                if number and signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._heard)
         return self
 
@@ -50,9 +51,10 @@ class Interrupts:
             signal.signal(number, before)  # pyright: ignore[reportArgumentType]
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
-        if self.number == signal.SIGINT == number:
-            print("\nStopped at once. Work since the last checkpoint is lost.", file=sys.stderr, flush=True)  # noqa: T201
+        again, self.number = self.number is not None and number == signal.SIGINT, self.number or number
+        # Plain writes: print may be interrupted half way by this very handler.
+        if again:
+            os.write(2, b"\nStopped at once. Work since the last checkpoint is lost.\n")
             os._exit(130)
-        if self.number is None and number == signal.SIGINT:
-            print("\nFinishing the step and saving; Ctrl-C again to stop at once.", file=sys.stderr, flush=True)  # noqa: T201
-        self.number = self.number or number
+        if number == signal.SIGINT:
+            os.write(2, b"\nFinishing the step and saving; Ctrl-C again to stop at once.\n")

@@ -1,7 +1,7 @@
 """Starting and resuming a run: the table where data, recipe and training are brought together."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ from cardigan import recipes
 from cardigan._version import __version__
 from cardigan.data import Store, open_source, prepare
 from cardigan.data.batches import batches
+from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder, remove_empty
 from cardigan.randomness import generator
 from cardigan.recipes import Recipe, Task
-from cardigan.request import Request, check, choose_size, differences, pick_device
+from cardigan.request import Request, check, check_size, choose_size, differences, pick_device
 from cardigan.runs import Run, add_event
 from cardigan.session import Session
 from cardigan.settings import Settings
@@ -103,7 +104,8 @@ def open_session(
     height, width, channels = store.shape
     classes = len(store.classes) if store.labels is not None else 0
     task = Task(height, width, channels, classes=classes, count=len(store), device=device.partition(":")[0])
-    _check_only(request.recipe, task)
+    task = replace(task, minutes=request.minutes if request.images is None else None)
+    check_size(request.recipe, task.height, task.width, task.channels)
     recipe = recipes.prepare(request.recipe, task, seed=request.seed, **settings.recipe)
     conditional = bool(recipe.gan.generator.classes)
     training = Training(
@@ -116,9 +118,10 @@ def open_session(
     session = Session(folder, config, settings, recipe, training, drawn, store, quiet)
     if previous and saved:
         _check_data(previous, store, resume=resume)
+    folder.sweep()
+    checkpoints.tidy(folder.checkpoints, saved.rejected if saved else ())
     if saved:
         checkpoints.restore(training, saved.checkpoint)
-        checkpoints.tidy(folder.checkpoints, saved.rejected)
         for text in saved.told(previous, config):
             add_event(folder, text, images=training.progress.images)
             session.say(text)
@@ -143,11 +146,15 @@ class Found:
         texts.append(f"Resumed after {state['images']:,} images from {self.checkpoint.folder.name} (verified).")
         if previous:
             texts += [f"Changed on resume: {text}" for text in differences(previous["request"], config["request"])]
-            for key in ("device", "torch"):
-                if previous[key] != config[key]:
-                    texts.append(
-                        f"{key} was {previous[key]}, is {config[key]}: same data and noise, not the same bits."
-                    )
+            before, now = previous["data"], config["data"]
+            if before["fingerprint"] != now["fingerprint"]:
+                texts.append(f"The data has changed: {before['count']:,} images before, {now['count']:,} now.")
+            moved = [key for key in ("version", "torch", "device", "threads") if previous[key] != config[key]]
+            texts += [f"{key} was {previous[key]}, is {config[key]}." for key in moved]
+            if moved or len(texts) > 1 + len(self.rejected) or config["budget"]["minutes"] or config["device"] != "cpu":
+                texts.append("From here on the same seed decides, but not the same bits as without the interruption.")
+            else:
+                texts.append("From here on bit for bit as without the interruption.")
         return texts
 
 
@@ -190,23 +197,6 @@ def open_store(
         size = request.sides or (tuple(previous["shape"][:2]) if previous else None)
         size = size or choose_size(source, request.recipe, settings.data, device, on_progress=show)
         return prepare(source, size=size, settings=settings.data, on_progress=show)
-
-
-def _check_only(recipe: str, task: Task) -> None:
-    """Recipes that reproduce a document draw what the document draws."""
-    only = vars(recipes.find(recipe)).get("ONLY")
-    if only is None:
-        return
-    asked = (task.height, task.width, task.channels)
-    if any(wanted is not None and wanted != given for wanted, given in zip(only, asked, strict=True)):
-        height, width, channels = only
-        kind = {None: "", 1: ", grey", 3: ", RGB"}[channels]
-        mend = " --set channels=1" if channels == 1 else ""
-        raise CardiganError(
-            f"{recipe} is written for images of {height}x{width} pixels{kind}; these are {task.height}x{task.width} "
-            f"with {task.channels} channels. Try --size {height}{mend}, or --recipe "
-            f"{recipe.removesuffix('-as-printed')}."
-        )
 
 
 def _check_data(previous: dict[str, Any], store: Store, *, resume: bool) -> None:
@@ -273,7 +263,7 @@ def _unused_labels(store: Store, recipe: Recipe) -> list[str]:
 
 def write_config(folder: RunFolder, config: dict[str, Any]) -> None:
     """Write ``config.json``, whole or not at all."""
-    checkpoints.replace_durably(folder.config, json.dumps(config, indent=1).encode())
+    replace_durably(folder.config, json.dumps(config, indent=1).encode())
 
 
 def _begin(session: Session) -> None:

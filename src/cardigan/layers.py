@@ -182,7 +182,8 @@ class FromPoint(nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Maps (B, C, 1, 1) in, (B, C', H, W) out, of the kernel's own size."""
-        maps = (input.flatten(1) @ self.weight.flatten(1)).unflatten(1, self.weight.shape[1:])
+        weight = self.weight  # read once: under spectral norm each reading is a power iteration
+        maps = (input.flatten(1) @ weight.flatten(1)).unflatten(1, weight.shape[1:])
         return maps if self.bias is None else maps + self.bias[:, None, None]
 
 

@@ -1,5 +1,6 @@
 """What the user asks for, checked as a whole before any work."""
 
+import math
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -75,10 +76,12 @@ def check(request: Request, *, device: str) -> Settings:
         problems.append("--images and --minutes exclude each other: give one budget.")
     if request.images is not None and request.images < 1:
         problems.append(f"--images is {request.images}, expected at least 1.")
-    if request.minutes is not None and not request.minutes > 0:
+    if request.minutes is not None and not 0 < request.minutes < math.inf:
         problems.append(f"--minutes is {request.minutes:g}, expected more than 0.")
     if request.sides and not all(4 <= side <= 1024 for side in request.sides):
         problems.append(f"--size is {request.size}, expected 4 to 1024 pixels.")
+    elif request.sides and settings:
+        problems += _size_problems(request, settings)
     try:
         pick_device(device)
     except CardiganError as error:
@@ -86,6 +89,46 @@ def check(request: Request, *, device: str) -> Settings:
     if problems or settings is None:
         raise CardiganError("\n".join(problems))
     return settings
+
+
+def _size_problems(request: Request, settings: Settings) -> list[str]:
+    """Why the recipe cannot draw the size asked for, found by building its networks without weights."""
+    height, width = request.sides or (0, 0)
+    channels = settings.data.channels
+    try:
+        check_size(request.recipe, height, width, channels)
+        task = recipes.Task(height, width, channels or 3, classes=2)
+        with torch.device("meta"):
+            recipes.prepare(request.recipe, task, seed=request.seed, **settings.recipe)
+    except CardiganError as error:
+        return [str(error)]
+    return []
+
+
+def check_size(recipe: str, height: int, width: int, channels: int | None) -> None:
+    """Refuse images that a recipe is not written for: those that reproduce a document draw what it draws.
+
+    Args:
+        recipe: its name.
+        height: of the images.
+        width: of the images.
+        channels: of the images, None while they are not known.
+
+    Raises:
+        CardiganError: if the recipe names a size and it is another one.
+    """
+    only = vars(recipes.find(recipe)).get("ONLY")
+    if only is None:
+        return
+    asked = (height, width, channels)
+    if any(None not in (wanted, given) and wanted != given for wanted, given in zip(only, asked, strict=True)):
+        kind = {None: "", 1: ", grey", 3: ", RGB"}[only[2]]
+        mend = " --set channels=1" if only[2] == 1 else ""
+        those = f"{height}x{width}" + (f" with {channels} channels" if channels else "")
+        raise CardiganError(
+            f"{recipe} is written for images of {only[0]}x{only[1]} pixels{kind}; these are {those}. Try --size "
+            f"{only[0]}{mend}, or --recipe {recipe.removesuffix('-as-printed')}."
+        )
 
 
 def pick_device(device: str) -> str:

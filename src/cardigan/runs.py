@@ -1,6 +1,7 @@
 """A run that was trained, or is being trained: open it, draw from it, look at it."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from cardigan.contracts import GeneratorNetwork
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder
 from cardigan.randomness import generator as random_generator
-from cardigan.report.page import Contents, duration, write
+from cardigan.report.page import MOST_CLASSES, Contents, duration, write
 from cardigan.sample import draw, interpolation, latents_for, load_generator
 
 REPORTED = 64
@@ -74,7 +75,7 @@ class Run:
         Args:
             count: how many.
             seed: of the draw; the same seed draws the same images, and more of them begin with the same.
-            label: a class by name or number; None draws the classes as often as the data shows them.
+            label: a class: its number, or as text its name or number; None draws the classes as often as in the data.
             truncation: below 1, latents nearer to the middle: less variety, fewer failures.
 
         Returns:
@@ -119,9 +120,9 @@ class Run:
                 for place in range(count)
             ]
             return torch.cat(rows) if rows else torch.zeros(0, dtype=torch.int64)
-        if str(label) in names:
-            return torch.full((count,), names.index(str(label)))
-        if str(label).isdigit() and int(label) < len(names):
+        if label in names:
+            return torch.full((count,), names.index(label))
+        if str(label).isdecimal() and int(label) < len(names):
             return torch.full((count,), int(label))
         raise CardiganError(f"There is no class {label!r}. Known: {', '.join(names)}.")
 
@@ -130,7 +131,8 @@ class Run:
         names = list(facts.get("classes", {}))
         per_class = None
         if names:
-            per_class = np.stack([self.sample(8, seed=1, label=place) for place in range(len(names))])
+            shown = range(min(len(names), MOST_CLASSES))
+            per_class = np.stack([self.sample(8, seed=1, label=place) for place in shown])
         real = self.folder.samples / "real.npy"
         generated = self.sample(REPORTED)
         return Contents(
@@ -180,7 +182,11 @@ def read_events(folder: RunFolder) -> list[dict[str, Any]]:
     path = folder.path / "events.jsonl"
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    events = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with suppress(ValueError):  # a line that a crash cut short
+            events.append(json.loads(line))
+    return events
 
 
 def add_event(folder: RunFolder, text: str, *, images: int) -> None:

@@ -1,6 +1,5 @@
 """The published model: a generator in a folder that opens without the run, and the drawing of images from it."""
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -9,17 +8,17 @@ import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
-from torch.nn.utils import parametrize
 
 from cardigan import models
 from cardigan.contracts import GeneratorNetwork
+from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
 from cardigan.pixels import to_uint8
 from cardigan.randomness import generator as random_generator
-from cardigan.training.checkpoint import replace_durably
 
-CHUNK = 64
-"""Images drawn at once; the number changes memory and speed, never the images."""
+CHUNK = 16
+"""Images drawn at once, always exactly so many: matrix products round differently at another size, and then an image
+would depend on how many others were asked for."""
 
 
 def publish(generator: GeneratorNetwork, folder: Path, *, facts: dict[str, Any]) -> None:
@@ -30,15 +29,25 @@ def publish(generator: GeneratorNetwork, folder: Path, *, facts: dict[str, Any])
         folder: where to.
         facts: JSON values to keep beside the architecture: class names, what it was trained on.
     """
-    generator = copy.deepcopy(generator)
-    for module in generator.modules():
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight")
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().contiguous().cpu() for name, tensor in generator.state_dict().items()}
+    weights = {name: tensor.detach().contiguous().cpu() for name, tensor in _plain_weights(generator).items()}
     config = {"model": type(generator).__module__.rpartition(".")[2], "arguments": generator.arguments, **facts}
     replace_durably(folder / "model.safetensors", safetensors.torch.save(weights))
     replace_durably(folder / "config.json", json.dumps(config, indent=1).encode())
+
+
+def _plain_weights(generator: GeneratorNetwork) -> dict[str, Tensor]:
+    """The state of the same architecture without parametrisations: what each weight comes to.
+
+    Removing them from a copy would also take them from the original, which shares the copy's class.
+    """
+    modules = dict(generator.named_modules())
+    weights = {}
+    for name, tensor in type(generator)(**generator.arguments).state_dict().items():
+        owner, _, key = name.rpartition(".")
+        weights[name] = getattr(modules[owner], key)
+        assert weights[name].shape == tensor.shape
+    return weights
 
 
 def load_generator(folder: Path, *, device: torch.device | str = "cpu") -> tuple[GeneratorNetwork, dict[str, Any]]:
@@ -68,7 +77,8 @@ def latents_for(network: GeneratorNetwork, count: int, *, seed: int, truncation:
         network: tells the length.
         count: how many.
         seed: of the draw.
-        truncation: below 1, values beyond twice it are drawn again nearer to the middle: less variety, fewer failures.
+        truncation: below 1, every value is drawn towards the middle, so that none lies beyond twice it: less variety,
+            fewer failures. 1 changes nothing.
     """
     rows = [torch.randn(network.latent, generator=random_generator(seed, "sample", place)) for place in range(count)]
     latents = torch.stack(rows) if rows else torch.zeros(0, network.latent)
@@ -94,9 +104,11 @@ def draw(network: GeneratorNetwork, latents: Tensor, labels: Tensor | None = Non
     pictures = []
     with torch.inference_mode():
         for start in range(0, len(latents), CHUNK):
-            part = slice(start, start + CHUNK)
-            classes = None if labels is None else labels[part].to(device)
-            pictures.append(to_uint8(network(latents[part].to(device), classes)).cpu().numpy())
+            # The last chunk is filled up with its last latent.
+            places = torch.arange(start, start + CHUNK).clamp(max=len(latents) - 1)
+            classes = None if labels is None else labels[places].to(device)
+            drawn = to_uint8(network(latents[places].to(device), classes)).cpu().numpy()
+            pictures.append(drawn[: len(latents) - start])
     if not pictures:
         channels, height, width = network.shape
         return np.zeros((0, height, width, channels), dtype=np.uint8)

@@ -12,6 +12,7 @@ from cardigan._version import __version__
 from cardigan.contracts import StepRecord
 from cardigan.data import Store
 from cardigan.data.batches import StoredBatches
+from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder
 from cardigan.interrupts import InterruptedRunError, Interrupts
@@ -27,6 +28,8 @@ from cardigan.watchers.snapshots import Snapshots
 from cardigan.watchers.tensorboard import TensorBoardWriter
 
 MOST_ROLLBACKS = 2
+SHORTEST_GRACE = 15
+"""Seconds that the least patient cloud leaves between SIGTERM and SIGKILL."""
 SNAPSHOT_IMAGES = 256
 """Images on which a snapshot's normalisation is measured; the published model takes more."""
 
@@ -52,26 +55,28 @@ class Session:
 
     def train(self) -> None:
         """Go to the end of the budget, rolling back a bounded number of times if a number is no longer finite."""
-        for rollbacks in range(MOST_ROLLBACKS + 1):
+        rollbacks = 0
+        while True:
             try:
                 return self._to_the_end()
             except NonFiniteError as error:
                 fault = {"player": error.player, "losses": error.losses, "images": error.images}
                 fault["batch"] = self.store.names(error.indices)
                 path = self.folder.path / "nonfinite.json"
-                checkpoints.replace_durably(path, json.dumps(fault, indent=1).encode())
+                replace_durably(path, json.dumps(fault, indent=1).encode())
                 saved, _ = checkpoints.newest(self.folder.checkpoints)
                 if rollbacks == MOST_ROLLBACKS or saved is None:
                     raise CardiganError(
                         f"{error} It was rolled back {rollbacks} times with half the learning rate, without help. The "
                         f"images of the batch are named in {path}."
                     ) from error
+                scale = self.training.rate_scale / 2
                 checkpoints.restore(self.training, saved)
-                self.training.rate_scale *= 0.5
+                self.training.rate_scale = scale  # of the failed attempt, not of the checkpoint: each try is calmer
                 text = f"{error} Rolled back to {saved.step:,} turns, learning rate halved."
                 add_event(self.folder, text, images=error.images)
                 self.say(text)
-        return None
+                rollbacks += 1
 
     def _to_the_end(self) -> None:
         run, images = self.settings.run, self.training.progress.images
@@ -83,7 +88,7 @@ class Session:
         with ExitStack() as stack:
             bar = stack.enter_context(display("training", shown=not self.quiet))
             interrupts = stack.enter_context(Interrupts())
-            board = TensorBoardWriter(self.folder.path / "tensorboard") if run.tensorboard else None
+            board = TensorBoardWriter(self.folder.path / "tensorboard", images=images) if run.tensorboard else None
             if board:
                 stack.callback(board.close)
             self._look(snapshots)
@@ -132,7 +137,13 @@ class Session:
 
     def save(self) -> None:
         """Write a checkpoint."""
+        began = time.monotonic()
         checkpoints.save(self.folder.checkpoints, self.training, {"version": __version__})
+        if (took := time.monotonic() - began) > SHORTEST_GRACE:
+            text = (
+                f"Saving took {took:.0f} s: a machine that is taken away within {SHORTEST_GRACE} s loses what is new."
+            )
+            self.say(text)
 
     def finish(self) -> Run:
         """Publish the generator and write the report."""

@@ -85,7 +85,7 @@ def test_projection_adds_the_inner_product_with_the_class():
     network = dcgan.Discriminator(size=16, channels=1, width=4, classes=3, deviation=None).eval()
     images, labels = torch.randn(5, 1, 16, 16), torch.tensor([0, 1, 2, 2, 0])
     maps = network.layers(images)
-    features = maps.sum(dim=(2, 3))
+    features = maps.mean(dim=(2, 3))
     inner = torch.stack(
         [features[row] @ network.projection.embedding.weight[label] for row, label in enumerate(labels)]
     )

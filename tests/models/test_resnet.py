@@ -30,14 +30,14 @@ def test_a_block_halves_as_in_the_paper(first):
 
 def test_a_class_sets_gain_and_shift():
     norm = resnet.ClassNorm(5, classes=3).eval()
-    nn.init.normal_(norm.gain.weight)
-    nn.init.normal_(norm.shift.weight)
+    nn.init.normal_(norm.gain)
+    nn.init.normal_(norm.shift)
     maps, labels = torch.randn(4, 5, 2, 3), torch.tensor([2, 0, 1, 2])
     out = norm(maps, labels)
     for row, label in enumerate(labels.tolist()):
         for channel in range(5):
             whitened = maps[row, channel] / (1 + norm.norm.eps) ** 0.5
-            expected = whitened * norm.gain.weight[label, channel] + norm.shift.weight[label, channel]
+            expected = whitened * norm.gain[label, channel] + norm.shift[label, channel]
             torch.testing.assert_close(out[row, channel], expected)
     fresh = resnet.ClassNorm(5, classes=3).eval()
     torch.testing.assert_close(fresh(maps, labels), fresh.norm(maps))

@@ -185,5 +185,6 @@ class Discriminator(DiscriminatorNetwork):
         maps = self.layers(images)
         logits = self.head(maps).flatten(1)
         if self.projection is not None and labels is not None:
-            logits = logits + self.projection(maps.sum(dim=(2, 3)), labels)
+            # The mean and not the sum: summed over many places it would drown the unconditional part at the start.
+            logits = logits + self.projection(maps.mean(dim=(2, 3)), labels)
         return logits

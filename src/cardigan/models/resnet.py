@@ -7,6 +7,7 @@ network is ``width=256`` in the generator and ``width=128`` in the discriminator
 
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -40,18 +41,16 @@ class ClassNorm(nn.Module):
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(features, affine=not classes)
-        self.gain = nn.Embedding(classes, features) if classes else None
-        self.shift = nn.Embedding(classes, features) if classes else None
-        if self.gain is not None and self.shift is not None:
-            nn.init.ones_(self.gain.weight)
-            nn.init.zeros_(self.shift.weight)
+        # Parameters and not embeddings: spectral norm is for linear maps, and would divide these by themselves.
+        self.gain = nn.Parameter(torch.ones(classes, features)) if classes else None
+        self.shift = nn.Parameter(torch.zeros(classes, features)) if classes else None
 
     def forward(self, maps: Tensor, labels: Tensor | None) -> Tensor:
         """Maps (B, C, H, W) and labels (B,) in, maps of the same shape out."""
         maps = self.norm(maps)
         if self.gain is None or self.shift is None:
             return maps
-        return maps * self.gain(labels)[:, :, None, None] + self.shift(labels)[:, :, None, None]
+        return maps * self.gain[labels, :, None, None] + self.shift[labels, :, None, None]
 
 
 class UpBlock(nn.Module):

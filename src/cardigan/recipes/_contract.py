@@ -16,6 +16,7 @@ BatchSize = Annotated[int, Field(ge=2)]
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Target = Annotated[float, Field(allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -30,6 +31,7 @@ class Task:
         classes: number of classes in the data, 0 for none.
         count: images in the data.
         device: the kind of device that trains: ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        minutes: the budget, if it is one of minutes.
 
     Example:
         >>> Task(28, 28).size
@@ -42,6 +44,7 @@ class Task:
     classes: int = 0
     count: int = 0
     device: str = "cpu"
+    minutes: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:

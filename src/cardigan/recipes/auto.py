@@ -1,4 +1,4 @@
-"""Chooses by the data and the device, and says why.
+"""Chooses by the data, the device and the budget, and says why.
 
 Source: the recipes it chooses from.
 Expect: what the chosen recipe says.
@@ -7,10 +7,12 @@ Expect: what the chosen recipe says.
 from dataclasses import replace
 
 from cardigan import recipes
-from cardigan.recipes._contract import BatchSize, Count, Rate, Recipe, Task, Weight
+from cardigan.recipes._contract import BatchSize, Count, Rate, Recipe, Task, Weight, classes_for
 
 SMALL = 32
 """Sides up to this many pixels train in a minute on a CPU."""
+SHORT = 5
+"""Minutes below which a CPU is given the smallest network for larger images."""
 
 
 def recipe(
@@ -24,26 +26,45 @@ def recipe(
     flip: bool | None = None,
 ) -> Recipe:
     """Every setting overrules the choice."""
-    side = max(task.size)
-    small, cpu = side <= SMALL, task.device == "cpu"
-    because = [f"Recipe quick at {task.width}x{task.height} pixels: convolutions with R1, the best known for its cost."]
-    chosen = {
-        "width": 16 if small else 24 if cpu else 64,
-        "learning_rate": 2e-3 if small else 1e-3 if cpu else 5e-4,
-        "batch_size": min(32 if cpu else 64, max(2, task.count // 2 or 64)),
-        "flip": task.channels >= 3,
-        "r1": 0.1 * task.height * task.width / 28**2,
-    }
-    because.append(
-        f"Width {chosen['width']} and learning rate {chosen['learning_rate']:g}: "
-        f"{'small images' if small else 'a CPU' if cpu else 'a GPU'}."
-    )
-    if chosen["flip"]:
-        because.append("Mirrored left and right, since colour photos usually may be; --set flip=false if not.")
-    if task.classes:
-        because.append(f"Conditional: the data has {task.classes} classes; --set conditional=false goes without.")
-    if task.count and chosen["batch_size"] < (32 if cpu else 64):
-        because.append(f"Batches of {chosen['batch_size']}: the data has only {task.count} images.")
-    given = {"width": width, "batch_size": batch_size, "learning_rate": learning_rate, "flip": flip, "r1": r1}
-    chosen |= {key: value for key, value in given.items() if value is not None}
-    return replace(recipes.find("quick").recipe(task, conditional=conditional, **chosen), because=tuple(because))
+    choices = [
+        ("width", width, *_width(task)),
+        ("learning_rate", learning_rate, *_learning_rate(task)),
+        ("batch_size", batch_size, *_batch_size(task)),
+        ("flip", flip, task.channels >= 3, "colour pictures usually may be mirrored; not if they hold text"),
+    ]
+    settings = {name: choice if given is None else given for name, given, choice, _ in choices}
+    because = [f"auto takes the recipe quick at {task.width}x{task.height} pixels: convolutions with R1."]
+    because += [
+        f"{name}={str(choice).lower()}: {why} (--set {name}=... overrules)."
+        for name, given, choice, why in choices
+        if given is None and choice
+    ]
+    if classes_for(task, conditional):
+        because.append(
+            f"Conditional, since the data has {task.classes} classes (--set conditional=false goes without)."
+        )
+    chosen = recipes.find("quick").recipe(task, conditional=conditional, r1=r1, **settings)
+    return replace(chosen, because=tuple(because))
+
+
+def _width(task: Task) -> tuple[int, str]:
+    if task.device != "cpu":
+        return 64, "a GPU affords it"
+    if max(task.size) <= SMALL:
+        return 16, "enough for small images"
+    if task.minutes is not None and task.minutes < SHORT:
+        return 16, f"less than {SHORT} minutes on a CPU"
+    return 24, "what a CPU affords at this size"
+
+
+def _learning_rate(task: Task) -> tuple[float, str]:
+    if task.device != "cpu":
+        return 5e-4, "a wide network wants it low"
+    return (2e-3, "small images") if max(task.size) <= SMALL else (1e-3, "larger images want it lower")
+
+
+def _batch_size(task: Task) -> tuple[int, str]:
+    usual = 32 if task.device == "cpu" else 64
+    if 0 < task.count < 2 * usual:
+        return max(2, task.count // 2), f"there are only {task.count} images"
+    return usual, "many small steps on a CPU" if task.device == "cpu" else "keeps a GPU busy"

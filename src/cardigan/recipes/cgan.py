@@ -10,8 +10,9 @@ Expect: see docs/seeds/cgan-lsgan.md for measured scores beside the tutorial's.
 
 from cardigan import objectives, regularizers
 from cardigan.contracts import GAN
+from cardigan.errors import CardiganError
 from cardigan.models import mlp
-from cardigan.recipes._contract import BatchSize, Count, Rate, Recipe, Task, Weight, classes_for
+from cardigan.recipes._contract import BatchSize, Count, Rate, Recipe, Task, Weight
 from cardigan.training.optimizers import Adam
 from cardigan.training.schedules import linear
 
@@ -26,7 +27,9 @@ def recipe(
     flip: bool = False,
 ) -> Recipe:
     """Needs data with classes."""
-    shape = {"size": task.size, "channels": task.channels, "classes": classes_for(task, True), "embedding": 32}
+    if not task.classes:
+        raise CardiganError("cgan needs data with classes, and this data has none. Try --recipe vanilla.")
+    shape = {"size": task.size, "channels": task.channels, "classes": task.classes, "embedding": 32}
     gan = GAN(
         generator=mlp.Generator(**shape, latent=latent, hidden=(256, 512, 1024), normalise=True),
         discriminator=mlp.Discriminator(**shape, hidden=(1024, 512, 256)),

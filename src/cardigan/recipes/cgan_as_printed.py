@@ -52,6 +52,9 @@ class PrintedSpectralNorm(nn.Module):
         weight: of the layer, (out, in).
     """
 
+    left: Tensor
+    right: Tensor
+
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         rows, columns = weight.shape
@@ -82,7 +85,7 @@ def squared_probabilities() -> Objective:
 
 def recipe(task: Task, *, batch_size: BatchSize = 64) -> Recipe:
     """The document's numbers, with the basic tutorial's optimizer and order."""
-    if not task.classes:
+    if task.classes < 2:
         raise CardiganError("cgan-as-printed needs data with classes, and this data has none.")
     shape = {"size": task.size, "channels": task.channels, "classes": task.classes, "embedding": 32}
     generator = mlp.Generator(**shape, latent=64, hidden=(64, 128, 256, 512, 1024))

@@ -10,7 +10,7 @@ Expect: see docs/seeds/cgan-lsgan.md for measured scores beside the tutorial's.
 from cardigan import objectives, regularizers
 from cardigan.contracts import GAN
 from cardigan.models import mlp
-from cardigan.recipes._contract import BatchSize, Count, Rate, Recipe, Task, Weight, classes_for
+from cardigan.recipes._contract import BatchSize, Count, Rate, Recipe, Target, Task, Weight, classes_for
 from cardigan.training.optimizers import Adam
 from cardigan.training.schedules import linear
 
@@ -18,9 +18,9 @@ from cardigan.training.schedules import linear
 def recipe(
     task: Task,
     *,
-    a: float = 0.0,
-    b: float = 1.0,
-    c: float = 1.0,
+    a: Target = 0.0,
+    b: Target = 1.0,
+    c: Target = 1.0,
     conditional: bool | None = None,
     latent: Count = 64,
     batch_size: BatchSize = 64,

@@ -8,10 +8,10 @@ are removed only after that. Tensors are safetensors, everything else JSON: noth
 import hashlib
 import json
 import math
-import os
 import shutil
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,18 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from cardigan.contracts import Player, Progress
+from cardigan.durable import sync_folder, write_durably
 from cardigan.errors import CardiganError
 from cardigan.training.loop import PLAYERS, Training
 
 SCHEMA = 1
 KEEP = 2
 """Verified checkpoints that are kept. One would be too few: it may be the one that is being replaced."""
+FILES = frozenset(
+    ["state.json", "average.safetensors"]
+    + [f"{player}{part}.safetensors" for player in PLAYERS for part in ("", "-optimizer")]
+)
+"""What a checkpoint consists of, beside its manifest."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ def capture(training: Training) -> tuple[dict[str, dict[str, Tensor]], dict[str,
         "smoothed": {player: float(value) for player, value in progress.smoothed.items()},
         "average_images": training.average.images,
         "rate_scale": training.rate_scale,
+        "optimizers": {player: type(training.optimizers[player]).__name__ for player in PLAYERS},
     }
     for player in PLAYERS:
         files[player] = training.gan.network(player).state_dict()
@@ -77,12 +84,19 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
     """Put a training back to where the checkpoint was taken.
 
     Raises:
-        CardiganError: if the networks have another architecture; the message names the shapes that differ.
+        CardiganError: if the networks have another architecture, or the optimizers are of another kind; the message
+            names what differs.
     """
     state, progress = checkpoint.state, training.progress
     networks = {**{player: training.gan.network(player) for player in PLAYERS}, "average": training.average.network}
     for name, network in networks.items():
         _check_shapes(name, network.state_dict(), checkpoint.files[name])
+    kinds = {player: type(training.optimizers[player]).__name__ for player in PLAYERS}
+    if kinds != state["optimizers"]:
+        raise CardiganError(
+            f"The checkpoint was made with other optimizers ({state['optimizers']} then, {kinds} now), so this run "
+            f"cannot be resumed with them. Use the settings it was started with, or another --out."
+        )
     for name, network in networks.items():
         network.load_state_dict(checkpoint.files[name])
     for player in PLAYERS:
@@ -90,7 +104,8 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
         packed: dict[int, dict[str, Tensor]] = {}
         for key, value in checkpoint.files[f"{player}-optimizer"].items():
             index, _, name = key.partition(".")
-            packed.setdefault(int(index), {})[name] = value
+            # The optimizer would keep this very tensor and write into it, and the checkpoint could not be used again.
+            packed.setdefault(int(index), {})[name] = value.clone()
         optimizer.load_state_dict({"state": packed, "param_groups": optimizer.state_dict()["param_groups"]})
     training.average.images = state["average_images"]
     training.rate_scale = state["rate_scale"]
@@ -141,7 +156,11 @@ def save(folder: Path, training: Training, extra: dict[str, Any]) -> Path:
     """
     files, state = capture(training)
     step = training.progress.turns
-    final = folder / f"step-{step:09d}"
+    final = folder / _name(step)
+    told = json.dumps(state | extra, indent=1)
+    with suppress(BadCheckpointError, OSError):
+        if _read(final).state == json.loads(told):
+            return final  # saved a moment ago: to write it again would put it at risk
     partial = folder / f"{final.name}.partial-{uuid.uuid4().hex[:8]}"
     try:
         blobs = {
@@ -150,7 +169,7 @@ def save(folder: Path, training: Training, extra: dict[str, Any]) -> Path:
             )
             for name, file in files.items()
         }
-        blobs["state.json"] = json.dumps(state | extra, indent=1).encode()
+        blobs["state.json"] = told.encode()
         _check_space(folder, sum(map(len, blobs.values())))
         partial.mkdir(parents=True)
         listing = {name: {"bytes": len(blob), "sha256": _digest(blob)} for name, blob in blobs.items()}
@@ -165,20 +184,28 @@ def save(folder: Path, training: Training, extra: dict[str, Any]) -> Path:
             write_durably(partial / name, blob)
         write_durably(partial / "manifest.json", json.dumps(manifest, indent=1).encode())
         _read(partial)
-        if final.exists():  # the same step, saved before: equal if it is whole, and damaged otherwise
+        sync_folder(partial)
+        if final.exists():  # the same step, damaged
             _discard(final)
         partial.rename(final)
         sync_folder(folder)
-    except OSError as error:
+    except (OSError, BadCheckpointError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         safe = [path.name for path in _committed(folder)]
-        kept = f"{safe[0]} is safe" if safe else "no checkpoint was written yet"
+        kept = f"{safe[0]} is safe" if safe else "No checkpoint was written yet"
+        if isinstance(error, BadCheckpointError):
+            raise CardiganError(
+                f"The checkpoint of step {step} in {folder} would not be usable: {error} {kept}. Lower the learning "
+                f"rate if its numbers are not finite; suspect the disk if it was damaged."
+            ) from error
         raise CardiganError(
             f"The checkpoint of step {step} could not be written to {folder}: {error.strerror or error}. {kept}. "
             f"Free space or mend the permissions, then run the same command again."
         ) from error
     for old in _committed(folder)[KEEP:]:
-        _discard(old)
+        # The new one is safe: one that cannot be removed is no reason to stop, and the next save tries again.
+        with suppress(OSError):
+            _discard(old)
     return final
 
 
@@ -230,18 +257,28 @@ def _read(path: Path) -> Checkpoint:
         raise BadCheckpointError(
             f"its format is version {manifest.get('schema')!r}, this Cardigan reads {SCHEMA}. Upgrade Cardigan."
         )
+    try:
+        listing = {name: (told["bytes"], told["sha256"]) for name, told in manifest["files"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadCheckpointError(f"manifest.json is malformed ({error!r}).") from error
+    if wrong := sorted(listing.keys() ^ FILES):
+        raise BadCheckpointError(f"manifest.json does not list the files of a checkpoint; see {wrong[0]!r}.")
     files: dict[str, dict[str, Tensor]] = {}
-    for name, told in manifest["files"].items():
-        if Path(name).name != name or not (path / name).is_file():
+    for name, (size, digest) in listing.items():
+        if not (path / name).is_file():
             raise BadCheckpointError(f"{name} is missing.")
         blob = (path / name).read_bytes()
-        if len(blob) != told["bytes"]:
-            raise BadCheckpointError(f"{name} has {len(blob)} bytes instead of {told['bytes']}.")
-        if _digest(blob) != told["sha256"]:
+        if len(blob) != size:
+            raise BadCheckpointError(f"{name} has {len(blob)} bytes instead of {size}.")
+        if _digest(blob) != digest:
             raise BadCheckpointError(f"{name} does not match its SHA-256; its content was changed or damaged.")
         if name.endswith(".safetensors"):
             files[name.removesuffix(".safetensors")] = _tensors(name, blob)
-    return Checkpoint(path, manifest["step"], _json(path / "state.json"), files)
+    state = _json(path / "state.json")
+    step = state["turns"]
+    if manifest.get("step") != step or path.name.partition(".")[0] != _name(step):
+        raise BadCheckpointError(f"it holds step {step}, but its name or manifest.json tells another.")
+    return Checkpoint(path, step, state, files)
 
 
 def _tensors(name: str, blob: bytes) -> dict[str, Tensor]:
@@ -267,6 +304,10 @@ def _json(path: Path) -> dict[str, Any]:
     return value
 
 
+def _name(step: int) -> str:
+    return f"step-{step:09d}"
+
+
 def _committed(folder: Path) -> list[Path]:
     """The folders that bear a final name, newest first."""
     return sorted((path for path in folder.glob("step-*") if path.name[5:].isdigit()), reverse=True)
@@ -288,30 +329,3 @@ def _check_space(folder: Path, wanted: int) -> None:
 
 def _digest(blob: bytes) -> str:
     return hashlib.sha256(blob).hexdigest()
-
-
-def write_durably(path: Path, blob: bytes) -> None:
-    """Write a new file and wait until it is on the disk."""
-    with path.open("xb") as file:
-        file.write(blob)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def replace_durably(path: Path, blob: bytes) -> None:
-    """Write a file so that under its name there is always the old content or the new, never a part."""
-    partial = path.with_name(f".{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    write_durably(partial, blob)
-    partial.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until a folder's names are on the disk. Windows has no such call; the promise is weaker there."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -130,7 +130,7 @@ class Training:
         gradients = torch.autograd.grad(played.total, weights, allow_unused=True, retain_graph=False)
         present = [gradient for gradient in gradients if gradient is not None]
         if not torch.isfinite(torch.nn.utils.get_total_norm(present) + played.total.detach()):
-            losses = {name: float(value) for name, value in played.losses.items()}
+            losses = {name: float(value.detach()) for name, value in played.losses.items()}
             raise NonFiniteError(player, losses, progress, [] if batch.indices is None else batch.indices.tolist())
         for weight, gradient in zip(weights, gradients, strict=True):
             weight.grad = gradient
@@ -186,6 +186,8 @@ def fit(
     """
     if (images is None) == (seconds is None):
         raise ValueError("Give fit exactly one budget: images=N or seconds=S.")
+    if isinstance(gan, Training) and settings:
+        raise ValueError(f"Give {', '.join(settings)} to Training, which is there already, and not to fit.")
     training = gan if isinstance(gan, Training) else Training(gan, **settings)
     turns, schedule = turns or alternate(), schedule or constant()
     progress = training.progress

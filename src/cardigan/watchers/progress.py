@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -38,7 +38,8 @@ class Plain:
         """Print a line when the last one is old enough, or when all is done."""
         if time.monotonic() >= self.due or done >= 1.0:
             self.due = time.monotonic() + PLAIN_INTERVAL
-            print(f"{self.title} {done:4.0%}  {text}", file=sys.stderr, flush=True)  # noqa: T201
+            with suppress(OSError):  # nobody listens any more; training goes on
+                print(f"{self.title} {done:4.0%}  {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 class Bar:

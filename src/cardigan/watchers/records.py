@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from cardigan.contracts import StepRecord
+from cardigan.durable import replace_durably
 
 
 class RecordsWriter:
@@ -65,11 +66,13 @@ def _cut(path: Path, images: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    text = path.read_text(encoding="utf-8")
+    for line in text.splitlines():
         try:
             if json.loads(line)["images"] > images:
                 break
         except (ValueError, KeyError):
             break
         kept.append(line + "\n")
-    path.write_text("".join(kept), encoding="utf-8")
+    if "".join(kept) != text:
+        replace_durably(path, "".join(kept).encode())
