@@ -16,7 +16,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cardigan import GAN, models, objectives, regularizers
+from cardigan import GAN, durable, models, objectives, regularizers
 from cardigan.contracts import Batch
 from cardigan.errors import CardiganError
 from cardigan.training import Adam, RMSprop, adaptive, checkpoint, fit, together
@@ -206,11 +206,37 @@ def test_the_newest_two_are_kept(tmp_path):
         go(training, 1)
 
 
-def test_the_same_step_may_be_saved_again(two):
+def test_a_step_that_is_saved_already_is_not_put_at_risk_again(two):
     folder, training = two
-    checkpoint.save(folder, training, {"again": True})
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert checkpoint.save(folder, training, {"version": "x"}) == folder / "step-000000005"
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_step_whose_state_has_changed_since_is_saved_again(two):
+    """A rollback halves the rate without a turn between."""
+    folder, training = two
+    training.rate_scale = 0.5
+    checkpoint.save(folder, training, {"version": "x"})
     assert sorted(path.name for path in folder.iterdir()) == ["step-000000003", "step-000000005"]
-    assert checkpoint.newest(folder)[0].state["again"] is True
+    assert checkpoint.newest(folder)[0].state["rate_scale"] == 0.5
+
+
+def test_a_step_that_was_damaged_since_is_written_anew(two):
+    folder, training = two
+    (folder / "step-000000005" / "state.json").write_text("{}")
+    checkpoint.save(folder, training, {})
+    assert sorted(path.name for path in folder.iterdir()) == ["step-000000003", "step-000000005"]
+    found, rejected = checkpoint.newest(folder)
+    assert (found.step, rejected) == (5, {})
+
+
+def test_other_optimizers_are_refused_by_name(two):
+    """Their states do not fit each other."""
+    folder, _ = two
+    other = fresh(optimizer=RMSprop(1e-3))
+    with pytest.raises(CardiganError, match=r"made with other optimizers .*'Adam'.* then, .*'RMSprop'.* now"):
+        checkpoint.restore(other, checkpoint.newest(folder)[0])
 
 
 def test_a_checkpoint_that_cannot_be_removed_is_no_reason_to_stop(two, monkeypatch):
@@ -638,12 +664,12 @@ def test_a_network_that_is_no_longer_finite_is_not_saved(two):
 
 def test_a_replaced_file_holds_the_old_content_or_the_new(tmp_path):
     path = tmp_path / "config.json"
-    checkpoint.replace_durably(path, b"old")
+    durable.replace_durably(path, b"old")
     for at in range(1, 20):
         with pytest.MonkeyPatch.context() as patch:
             disk = FailingDisk(patch, at=at)
             with suppress(OSError):
-                checkpoint.replace_durably(path, b"new content")
+                durable.replace_durably(path, b"new content")
         assert path.read_bytes() in (b"old", b"new content")
         assert list(tmp_path.iterdir()) == [path]
         if disk.failed is None:
@@ -654,9 +680,9 @@ def test_a_replaced_file_holds_the_old_content_or_the_new(tmp_path):
 
 
 def test_a_file_is_never_overwritten_by_a_new_one(tmp_path):
-    checkpoint.write_durably(tmp_path / "x", b"first")
+    durable.write_durably(tmp_path / "x", b"first")
     with pytest.raises(FileExistsError):
-        checkpoint.write_durably(tmp_path / "x", b"second")
+        durable.write_durably(tmp_path / "x", b"second")
 
 
 def test_adaptive_state_comes_back(tmp_path):

@@ -1,0 +1,521 @@
+"""Starting, stopping, going on, rolling back: what a run's folder tells and promises."""
+
+import json
+import re
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cardigan import interrupts, launch, session
+from cardigan.errors import CardiganError
+from cardigan.interrupts import InterruptedRunError
+from cardigan.launch import train
+from cardigan.runs import load, read_events
+from cardigan.training import RMSprop, checkpoint
+from cardigan.training.loop import Training
+
+SMALL = {"recipe": "dcgan", "size": 16, "device": "cpu", "quiet": True}
+TINY = {"snapshots": 2, "width": 2, "latent": 8, "batch_size": 16, "conditional": False}
+BUDGET = 320
+
+
+def small(out, source="digits", **changes):
+    return train(source, out=out, **(SMALL | TINY | {"images": BUDGET, "seed": 3} | changes))
+
+
+SAME_BITS = "From here on bit for bit as without the interruption."
+OTHER_BITS = "From here on the same seed decides, but not the same bits as without the interruption."
+
+
+def model(run):
+    return (run.folder.generator / "model.safetensors").read_bytes()
+
+
+def events(run):
+    return [event["text"] for event in read_events(run.folder)]
+
+
+def stopped_after(monkeypatch, turns):
+    """The next run is asked to stop, as by SIGTERM, after so many of its turns."""
+    turn, taken = Training.turn, {"count": 0}
+
+    def counted(self, *arguments):
+        record = turn(self, *arguments)
+        taken["count"] += 1
+        if taken["count"] == turns:
+            signal_number = 15
+            current[0]._heard(signal_number, None)
+        return record
+
+    current = [None]
+    enter = interrupts.Interrupts.__enter__
+
+    def entered(self):
+        current[0] = self
+        return enter(self)
+
+    monkeypatch.setattr(Training, "turn", counted)
+    monkeypatch.setattr(interrupts.Interrupts, "__enter__", entered)
+
+
+def stop_early(out, monkeypatch, *, turns=6, **changes):
+    with pytest.MonkeyPatch.context() as patch:
+        stopped_after(patch, turns)
+        with pytest.raises(InterruptedRunError) as caught:
+            small(out, **changes)
+    return caught.value
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return small(tmp_path_factory.mktemp("finished") / "run")
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory):
+    """A run that was stopped after 6 of its 20 turns."""
+    out = tmp_path_factory.mktemp("half") / "run"
+    stop_early(out, None)
+    return out
+
+
+@pytest.fixture
+def begun(half, tmp_path):
+    """A copy of it, to be spoiled."""
+    return Path(shutil.copytree(half, tmp_path / "run"))
+
+
+def refusal(out, **changes):
+    with pytest.raises(CardiganError) as caught:
+        small(out, **changes)
+    return str(caught.value)
+
+
+# --- the same command, the same bits --------------------------------------------------------------------------------
+
+
+def test_two_runs_of_the_same_command_end_in_the_same_bits(finished, tmp_path):
+    torch.manual_seed(99)
+    again = small(tmp_path / "again")
+    assert model(again) == model(finished)
+    records = [[{**line, "seconds": 0, "images_per_second": 0} for line in run.records] for run in (again, finished)]
+    assert records[0][-1]["images"] == records[1][-1]["images"] == BUDGET
+    assert model(small(tmp_path / "other", seed=4)) != model(finished)
+
+
+def test_saving_and_drawing_more_often_changes_nothing(finished, tmp_path):
+    often = small(tmp_path / "often", checkpoint_seconds=0, snapshots=10)
+    assert model(often) == model(finished)
+    assert len(list((often.path / "samples").glob("0*.png"))) > 5
+
+
+def test_a_finished_run_is_left_as_it_is(finished, tmp_path):
+    out = Path(shutil.copytree(finished.path, tmp_path / "run"))
+    again = small(out)
+    assert model(again) == model(finished)
+    assert again.records == finished.records
+    assert events(again) == ["Resumed after 320 images from step-000000020 (verified).", SAME_BITS]
+
+
+def test_stopped_and_gone_on_it_ends_in_the_bits_of_the_undisturbed_run(finished, begun):
+    run = small(begun)
+    assert model(run) == model(finished)
+    assert events(run) == ["Resumed after 96 images from step-000000006 (verified).", SAME_BITS]
+    images = [line["images"] for line in run.records]
+    assert images == sorted(set(images))
+    assert images[-1] == BUDGET
+    assert 96 in images
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings"),
+    [("quick", {"width": 2, "batch_size": 16}), ("sngan", {"width": 2, "batch_size": 16, "generator_norm": True})],
+)
+def test_conditional_and_spectral_runs_resume_exactly_too(tmp_path, recipe, settings):
+    """Batch norm, classes, lazy R1 and an average in `quick`; alternation and spectral norm twice in `sngan`."""
+
+    def run(out):
+        return train(
+            "digits", recipe=recipe, size=16, images=240, out=out, device="cpu", quiet=True, snapshots=1, **settings
+        )
+
+    whole = run(tmp_path / "whole")
+    for turns in (4, 3):
+        with pytest.MonkeyPatch.context() as patch:
+            stopped_after(patch, turns)
+            with pytest.raises(InterruptedRunError):
+                run(tmp_path / "parts")
+    parts = run(tmp_path / "parts")
+    assert model(parts) == model(whole)
+    assert [text[:23] for text in events(parts) if text != SAME_BITS] == [
+        "Resumed after 64 images",
+        "Resumed after 112 image",
+    ]
+
+
+def test_a_stop_says_what_is_saved_and_how_to_go_on(tmp_path):
+    error = stop_early(tmp_path / "run", None, turns=2)
+    assert str(error) == f"Stopped after 32 images; all is saved in {tmp_path / 'run'}. The same command goes on."
+    assert error.exit_code == 128 + 15
+    assert load(tmp_path / "run").records[-1]["images"] == 32
+
+
+# --- whose folder it is ---------------------------------------------------------------------------------------------
+
+
+def test_resume_without_anything_to_resume_is_no_fresh_start(tmp_path):
+    """A13."""
+    told = refusal(tmp_path / "run", resume=True)
+    assert told.startswith(f"There is no checkpoint to resume from in {tmp_path / 'run'}.")
+    assert told.endswith("To start anew, choose another --out.")
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_request_is_refused_in_a_used_folder(begun):
+    """A14, A17: everything that differs is named, and what to type."""
+    before = sorted((path, path.stat().st_mtime_ns) for path in (begun / "checkpoints").rglob("*"))
+    told = refusal(begun, seed=5, images=640, learning_rate=1e-3)
+    assert (
+        f"{begun} holds another run: images was 320, is 640; seed was 3, is 5; learning_rate was not set, is 0.001"
+        in told
+    )
+    assert "Choose another --out for a new run, or add --resume" in told
+    assert sorted((path, path.stat().st_mtime_ns) for path in (begun / "checkpoints").rglob("*")) == before
+
+
+def test_resume_goes_on_with_changed_settings_and_notes_them(begun, finished):
+    run = small(begun, resume=True, learning_rate=1e-3, images=400)
+    assert "Changed on resume: images was 320, is 400" in events(run)
+    assert "Changed on resume: learning_rate was not set, is 0.001" in events(run)
+    assert run.records[-1]["images"] == 400
+    assert model(run) != model(finished)
+    assert "learning_rate was not set" in (run.path / "report.html").read_text()
+
+
+def test_another_architecture_is_refused_even_with_resume(begun):
+    """A16: by name and shape, before anything is changed."""
+    told = refusal(begun, resume=True, width=4)
+    assert "generator has another architecture" in told or "discriminator has another architecture" in told
+    assert re.search(r"\d+x\d+x4x4 saved, \d+x\d+x4x4 now", told)
+    assert "another --out" in told
+    assert json.loads((begun / "config.json").read_text())["request"]["settings"]["width"] == "2"
+
+
+def test_another_optimizer_is_a_change_of_recipe_and_refused_by_name(tmp_path, monkeypatch):
+    """The same networks with RMSprop: the moments do not fit, and it is said in words."""
+    stop_early(tmp_path / "run", None, turns=2)
+    prepare = launch.recipes.prepare
+    monkeypatch.setattr(launch.recipes, "prepare", lambda *a, **k: replace(prepare(*a, **k), optimizers=RMSprop()))
+    assert "made with other optimizers" in refusal(tmp_path / "run")
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert f"{tmp_path} is in use and is not a run of Cardigan: it has no config.json." in refusal(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def damage(out, names):
+    for name in names:
+        path = out / "checkpoints" / name / "generator.safetensors"
+        path.write_bytes(path.read_bytes()[:-8])
+
+
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(begun, finished):
+    """A8."""
+    damage(begun, ["step-000000006"])
+    run = small(begun)
+    first, second, third = events(run)
+    assert re.fullmatch(r"step-000000006 rejected: generator\.safetensors has \d+ bytes instead of \d+\.", first)
+    assert second == "Resumed after 0 images from step-000000000 (verified)."
+    assert third == SAME_BITS
+    assert model(run) == model(finished)
+    images = [line["images"] for line in run.records]
+    assert images == sorted(set(images))
+    aside = [path.name for path in (run.path / "checkpoints").iterdir() if path.name.startswith("rejected-")]
+    assert len(aside) == 1
+
+
+def test_every_checkpoint_bad_is_a_stop_with_all_reasons_and_no_fresh_start(begun):
+    """A12."""
+    damage(begun, ["step-000000000", "step-000000006"])
+    for resume in (False, True):
+        told = refusal(begun, resume=resume)
+        assert "step-000000006: generator.safetensors has" in told
+        assert "step-000000000: generator.safetensors has" in told
+        assert told.endswith("To start anew, choose another --out.")
+    assert len(list((begun / "checkpoints").iterdir())) == 2
+
+
+def test_a_run_whose_checkpoints_were_deleted_is_not_begun_anew(begun):
+    shutil.rmtree(begun / "checkpoints")
+    assert f"{begun} holds a run without a usable checkpoint." in refusal(begun)
+
+
+def test_killed_before_the_first_checkpoint_it_begins_anew(begun, finished):
+    """Nothing was promised yet: a half-written step 0 and a configuration are no history."""
+    (begun / "records.jsonl").unlink()
+    shutil.rmtree(begun / "checkpoints" / "step-000000006")
+    (begun / "checkpoints" / "step-000000000").rename(begun / "checkpoints" / "step-000000000.partial-0a1b2c3d")
+    run = small(begun)
+    assert model(run) == model(finished)
+    assert events(run) == []
+    assert not list((begun / "checkpoints").glob("*.partial-*"))
+
+
+def test_leftovers_of_killed_saves_and_prunings_are_cleaned(begun, finished):
+    """A2, A27."""
+    checkpoints = begun / "checkpoints"
+    shutil.copytree(checkpoints / "step-000000006", checkpoints / "step-000000009.partial-0a1b2c3d")
+    shutil.copytree(checkpoints / "step-000000006", checkpoints / "step-000000003.trash-0a1b2c3d")
+    run = small(begun)
+    assert model(run) == model(finished)
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["step-000000006", "step-000000020"]
+
+
+def test_records_and_pictures_beyond_the_checkpoint_are_taken_back(begun):
+    """A28: no report ever shows two histories."""
+    line = json.loads((begun / "records.jsonl").read_text().splitlines()[-1])
+    with (begun / "records.jsonl").open("a") as file:
+        file.write(json.dumps(line | {"images": 113}) + "\n" + json.dumps(line | {"images": 128})[:40])
+    (begun / "samples" / "000000000113.png").write_bytes(b"x")
+    run = small(begun)
+    images = [record["images"] for record in run.records]
+    assert images == sorted(set(images))
+    assert 113 not in images
+    assert images[-1] == BUDGET
+    assert not (begun / "samples" / "000000000113.png").exists()
+
+
+def test_a_damaged_configuration_is_said(begun):
+    (begun / "config.json").write_text('{"request": ')
+    assert "config.json is damaged" in refusal(begun)
+
+
+def arrays(path, count=64, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, 16, 16), dtype=np.uint8)
+    np.savez(path, images=pixels)
+    return path
+
+
+def test_changed_data_is_refused_and_with_resume_noted(tmp_path):
+    """A18."""
+    data = arrays(tmp_path / "data.npz")
+    stop_early(tmp_path / "run", None, source=str(data))
+    arrays(data, count=80, seed=1)
+    told = refusal(tmp_path / "run", source=str(data))
+    assert "The data has changed since this run began: 64 images then, 80 now" in told
+    assert "add --resume to go on with the changed data" in told
+    run = small(tmp_path / "run", source=str(data), resume=True)
+    assert "The data has changed: 64 images before, 80 now." in events(run)
+    assert run.config["data"]["count"] == 80
+
+
+def test_another_torch_lowers_the_promise_and_says_so(begun):
+    """A19."""
+    config = json.loads((begun / "config.json").read_text())
+    (begun / "config.json").write_text(json.dumps(config | {"torch": "1.0"}))
+    run = small(begun)
+    assert events(run)[1:] == [f"torch was 1.0, is {torch.__version__}.", OTHER_BITS]
+
+
+# --- failing saves --------------------------------------------------------------------------------------------------
+
+
+def test_a_save_that_fails_stops_the_run_and_names_what_is_safe(tmp_path, monkeypatch, finished):
+    """A4, A6: never 'saved'; the same command goes on from what is safe."""
+    write, calls = checkpoint.write_durably, {"count": 0}
+
+    def full(path, blob):
+        calls["count"] += 1
+        if calls["count"] == 3 * 7 + 4:  # the fourth save's fourth file
+            raise OSError(28, "No space left on device")
+        write(path, blob)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_durably", full)
+        told = refusal(tmp_path / "run", checkpoint_seconds=0)
+    assert "No space left on device. step-000000002 is safe." in told
+    assert "The checkpoint of step 3 could not be written" in told
+    assert not (tmp_path / "run" / "generator").exists()
+    assert not (tmp_path / "run" / ".lock").exists()
+    run = small(tmp_path / "run", checkpoint_seconds=0)
+    assert events(run)[0] == "Resumed after 32 images from step-000000002 (verified)."
+    assert model(run) == model(finished)
+
+
+# --- numbers that are none ------------------------------------------------------------------------------------------
+
+
+def broken(monkeypatch, *, at, while_rate_above=0.0):
+    """The generator's loss is NaN at one place of the clock, for as long as the learning rate is above a value."""
+    turn = Training.turn
+
+    def poisoned(self, batches, turns):
+        rate = self.optimizers["generator"].param_groups[0]["lr"]
+        if self.progress.images == at and rate > while_rate_above:
+            whole = self.gan.objective
+            self.gan.objective = replace(whole, generator=lambda **logits: whole.generator(**logits) * float("nan"))
+            try:
+                return turn(self, batches, turns)
+            finally:
+                self.gan.objective = whole
+        return turn(self, batches, turns)
+
+    monkeypatch.setattr(Training, "turn", poisoned)
+
+
+def test_a_fault_that_the_halved_rate_mends_is_rolled_back_once(tmp_path, monkeypatch):
+    broken(monkeypatch, at=160, while_rate_above=1.5e-4)
+    run = small(tmp_path / "run")
+    (text,) = events(run)
+    assert text.startswith("The generator's loss or gradient is not finite after 160 images")
+    assert text.endswith("Rolled back to 0 turns, learning rate halved.")
+    fault = json.loads((run.path / "nonfinite.json").read_text())
+    assert (fault["player"], fault["images"]) == ("generator", 160)
+    assert np.isnan(fault["losses"]["adversarial"])
+    assert len(fault["batch"]) == 16
+    assert len(set(fault["batch"])) == 16
+    found, _ = checkpoint.newest(run.folder.checkpoints)
+    assert found.state["rate_scale"] == 0.5
+    images = [line["images"] for line in run.records]
+    assert images == sorted(set(images))
+    assert images[-1] == BUDGET
+
+
+def test_each_rollback_is_calmer_than_the_one_before(tmp_path, monkeypatch):
+    """Also where both go back to the same checkpoint: 2e-4, 1e-4, 0.5e-4."""
+    broken(monkeypatch, at=160, while_rate_above=0.7e-4)
+    run = small(tmp_path / "run")
+    assert len(events(run)) == 2
+    assert checkpoint.newest(run.folder.checkpoints)[0].state["rate_scale"] == 0.25
+
+
+def test_two_rollbacks_without_help_are_enough(tmp_path, monkeypatch):
+    """B1: a clear stop that names the images; the weights on the disk are good."""
+    broken(monkeypatch, at=160)
+    out = tmp_path / "run"
+    told = refusal(out)
+    assert told.startswith("The generator's loss or gradient is not finite after 160 images")
+    assert "It was rolled back 2 times with half the learning rate, without help." in told
+    assert f"The images of the batch are named in {out / 'nonfinite.json'}." in told
+    assert len(read_events(session.RunFolder(out))) == 2
+    found, rejected = checkpoint.newest(out / "checkpoints")
+    assert rejected == {}
+    assert found.step == 0
+    assert not (out / "generator").exists()
+    assert not (out / ".lock").exists()
+
+
+def test_the_rollback_goes_to_the_newest_checkpoint(tmp_path, monkeypatch):
+    broken(monkeypatch, at=160, while_rate_above=1.5e-4)
+    run = small(tmp_path / "run", checkpoint_seconds=0)
+    (text,) = events(run)
+    assert text.endswith("Rolled back to 10 turns, learning rate halved.")
+
+
+# --- budgets --------------------------------------------------------------------------------------------------------
+
+
+def test_a_budget_in_minutes_ends_in_time_and_takes_the_rate_to_its_end(tmp_path, monkeypatch):
+    rates, turn = [], Training.turn
+
+    def watched(self, *arguments):
+        rates.append(self.optimizers["generator"].param_groups[0]["lr"])
+        return turn(self, *arguments)
+
+    monkeypatch.setattr(Training, "turn", watched)
+    began = time.perf_counter()
+    run = small(tmp_path / "run", images=None, minutes=0.03, learning_rate=1e-3)
+    assert 1.8 <= run.records[-1]["seconds"] < 1.8 + 1.5
+    assert time.perf_counter() - began < 1.8 + 20
+    assert rates[0] == pytest.approx(1e-3)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 2e-4  # the recipe's schedule falls to a tenth at the end
+    assert run.config["budget"] == {"images": None, "minutes": 0.03}
+
+
+def test_a_run_in_minutes_goes_on_with_the_minutes_that_are_left(tmp_path):
+    stop_early(tmp_path / "run", None, turns=3, images=None, minutes=0.02)
+    before = load(tmp_path / "run").records[-1]["seconds"]
+    run = small(tmp_path / "run", images=None, minutes=0.02)
+    assert run.records[-1]["seconds"] > before
+    assert 1.2 <= run.records[-1]["seconds"] < 1.2 + 1.5
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "budget"),
+    [
+        ("dcgan", {"size": 16, "width": 2}, {"images": None, "minutes": 10.0}),
+        ("dcgan-as-printed", {"size": 64, "allow_upscale": True}, {"images": 5 * 1797, "minutes": None}),
+    ],
+)
+def test_without_a_budget_the_recipes_passes_or_ten_minutes_hold(tmp_path, monkeypatch, recipe, settings, budget):
+    class SeenError(Exception):
+        pass
+
+    def look(folder, config):
+        raise SeenError(config["budget"])
+
+    monkeypatch.setattr(launch, "write_config", look)
+    with pytest.raises(SeenError) as caught:
+        train("digits", recipe=recipe, device="cpu", quiet=True, out=tmp_path / "run", **settings)
+    assert caught.value.args == (budget,)
+
+
+# --- the data and the networks that belong to it --------------------------------------------------------------------
+
+
+def test_a_conditional_run_is_shown_the_labels_of_the_data(tmp_path, monkeypatch):
+    """Real labels are the store's, each with its own image."""
+    seen = []
+    turn = Training.turn
+
+    def watched(self, batches, turns):
+        seen.append(batches.at(self.progress.images))
+        return turn(self, batches, turns)
+
+    monkeypatch.setattr(Training, "turn", watched)
+    pixels = np.zeros((60, 16, 16), np.uint8)
+    labels = np.arange(60) % 3
+    pixels[np.arange(60), 0, 0] = labels  # each image tells its class
+    pixels[np.arange(60), 1, 1] = np.arange(60)  # and no two are equal
+    np.savez(tmp_path / "data.npz", images=pixels, labels=labels)
+    run = small(tmp_path / "run", source=str(tmp_path / "data.npz"), conditional=True, images=160)
+    assert run.classes == ["0", "1", "2"]
+    for batch in seen:
+        told = ((batch.real[:, 0, 0, 0] + 1) * 127.5).round().to(torch.int64)
+        assert torch.equal(told, batch.labels)
+    assert run.sample(6, label="2").shape == (6, 16, 16, 1)
+
+
+def test_labels_that_a_recipe_does_not_use_are_mentioned(finished):
+    assert "The data has 10 classes, which this recipe does not use." in finished.config["because"]
+    assert finished.classes == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "size", "told"),
+    [
+        ("vanilla-as-printed", 16, "vanilla-as-printed is written for images of 28x28 pixels, grey"),
+        ("dcgan-as-printed", 32, "dcgan-as-printed is written for images of 64x64 pixels"),
+    ],
+)
+def test_an_as_printed_recipe_draws_only_what_its_document_draws(tmp_path, recipe, size, told):
+    with pytest.raises(CardiganError) as caught:
+        train("digits", recipe=recipe, size=size, images=64, out=tmp_path / "run", quiet=True, allow_upscale=True)
+    assert told in str(caught.value)
+    assert f"--recipe {recipe.removesuffix('-as-printed')}" in str(caught.value)
+
+
+def test_fewer_images_than_a_batch_stops_before_training(tmp_path):
+    """B9."""
+    data = arrays(tmp_path / "data.npz", count=10)
+    told = refusal(tmp_path / "run", source=str(data))
+    assert "The data has 10 images, fewer than one batch of 16. Use --set batch_size=5 or less" in told
+    assert not (tmp_path / "run" / "checkpoints").exists()
