@@ -1,0 +1,207 @@
+"""A run, opened: drawing from it, its report, and what it says when it cannot."""
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import cardigan
+from cardigan.errors import CardiganError
+from cardigan.folder import RunFolder
+from cardigan.launch import train
+from cardigan.randomness import generator as stream
+from cardigan.runs import Run, add_event, load, read_events
+from cardigan.sample import load_generator
+
+SETTINGS = {"size": 16, "images": 96, "device": "cpu", "quiet": True, "snapshots": 2, "width": 2, "batch_size": 16}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Three classes in unequal numbers: 40, 16 and 8 images."""
+    path = tmp_path_factory.mktemp("data") / "data.npz"
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 16, 16), dtype=np.uint8)
+    np.savez(path, images=pixels, labels=np.repeat([0, 1, 2], [40, 16, 8]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def conditional(data, tmp_path_factory):
+    return train(data, recipe="quick", out=tmp_path_factory.mktemp("runs") / "conditional", **SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def plain(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "plain"
+    return train(data, recipe="sngan", out=out, conditional=False, generator_norm=True, **SETTINGS)
+
+
+def test_images_are_uint8_and_a_function_of_the_seed(plain):
+    pictures = plain.sample(20, seed=7)
+    assert (pictures.dtype, pictures.shape) == (np.uint8, (20, 16, 16, 1))
+    assert np.array_equal(pictures, plain.sample(20, seed=7))
+    assert np.array_equal(pictures[:3], plain.sample(3, seed=7))
+    assert not np.array_equal(pictures, plain.sample(20, seed=8))
+    assert len({picture.tobytes() for picture in pictures}) == 20
+    assert plain.sample(0).shape == (0, 16, 16, 1)
+
+
+def test_a_run_opened_anew_draws_the_same(plain):
+    torch.manual_seed(77)
+    again = cardigan.load(plain.path)
+    assert isinstance(again, Run)
+    assert np.array_equal(again.sample(5, seed=1), plain.sample(5, seed=1))
+    assert repr(again) == f"Run({str(plain.path)!r})"
+    assert load(str(plain.path)).config == plain.config
+
+
+def test_the_model_in_its_folder_opens_without_the_run(plain, tmp_path):
+    folder = Path(shutil.copytree(plain.folder.generator, tmp_path / "elsewhere"))
+    network, config = load_generator(folder)
+    assert (config["images"], config["classes"], config["model"]) == (96, {}, "resnet")
+    with torch.no_grad():
+        ours = network(torch.ones(2, network.latent))
+        assert torch.equal(ours, plain.generator(torch.ones(2, network.latent)))
+    assert ours.min() >= -1
+    assert ours.max() <= 1
+
+
+def test_labels_by_name_and_number(conditional):
+    assert conditional.classes == ["0", "1", "2"]
+    by_number, by_name = conditional.sample(6, label=2), conditional.sample(6, label="2")
+    assert np.array_equal(by_number, by_name)
+    assert not np.array_equal(by_number, conditional.sample(6, label=0))
+
+
+def test_names_go_before_numbers(conditional, tmp_path):
+    """A class named after the number of another is found by its name; a number given as a number is a number."""
+    out = Path(shutil.copytree(conditional.path, tmp_path / "run"))
+    config = json.loads((out / "generator" / "config.json").read_text())
+    config["classes"] = {"2": 40, "cats": 16, "0": 8}
+    (out / "generator" / "config.json").write_text(json.dumps(config))
+    run = load(out)
+    place = {name: conditional.sample(3, label=number) for number, name in enumerate(("2", "cats", "0"))}
+    for name, expected in place.items():
+        assert np.array_equal(run.sample(3, label=name), expected)
+    assert np.array_equal(run.sample(3, label="1"), place["cats"])
+    for number, expected in enumerate(place.values()):
+        assert np.array_equal(run.sample(3, label=number), expected)
+
+
+def test_without_a_label_classes_come_as_often_as_in_the_data(conditional):
+    labels = conditional._labels(2000, seed=0, label=None)
+    counts = Counter(labels.tolist())
+    for number, share in enumerate((40 / 64, 16 / 64, 8 / 64)):
+        assert abs(counts[number] - 2000 * share) < 5 * (2000 * share * (1 - share)) ** 0.5
+    assert torch.equal(labels[:9], conditional._labels(9, seed=0, label=None))
+    weights = torch.tensor([40.0, 16.0, 8.0])
+    assert labels[5] == torch.multinomial(weights, 1, generator=stream(0, "sample labels", 5))
+    assert np.array_equal(conditional.sample(20)[:7], conditional.sample(7))
+
+
+def message(action):
+    with pytest.raises(CardiganError) as caught:
+        action()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("label", ["9", 9, "cat", -1, "-1", "", "²"])
+def test_an_unknown_label_lists_the_known(conditional, label):
+    told = message(lambda: conditional.sample(2, label=label))
+    assert told == f"There is no class {label!r}. Known: 0, 1, 2."
+
+
+def test_a_label_without_classes(plain):
+    assert message(lambda: plain.sample(2, label="0")) == "label is '0', but this model was trained without classes."
+
+
+@pytest.mark.parametrize("truncation", [0.0, -1.0, 1.5, float("nan")])
+def test_truncation_outside_its_range(plain, truncation):
+    assert f"truncation is {truncation}, expected more than 0 and at most 1" in message(
+        lambda: plain.sample(2, truncation=truncation)
+    )
+
+
+def test_truncation_draws_other_images(plain):
+    assert not np.array_equal(plain.sample(4, truncation=0.3), plain.sample(4))
+
+
+def test_a_negative_count(plain):
+    assert message(lambda: plain.sample(-1)) == "The number of images must not be negative, got -1."
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    assert f"{tmp_path} is not a run: it has no config.json." in message(lambda: load(tmp_path))
+    assert "is not a run" in message(lambda: load(tmp_path / "absent"))
+
+
+def test_an_unfinished_run_says_what_to_do(plain, tmp_path):
+    out = Path(shutil.copytree(plain.path, tmp_path / "run"))
+    shutil.rmtree(out / "generator")
+    run = load(out)
+    for action in (lambda: run.sample(1), run.report, lambda: run.generator, lambda: run.classes):
+        told = message(action)
+        assert f"{out} has no generator yet: training has not finished. Run its train command again" in told
+    assert run.records  # what is there can be looked at
+
+
+def test_a_damaged_model_in_a_run(plain, tmp_path):
+    out = Path(shutil.copytree(plain.path, tmp_path / "run"))
+    model = out / "generator" / "model.safetensors"
+    model.write_bytes(model.read_bytes()[:100])
+    assert f"The model in {out / 'generator'} is damaged: " in message(lambda: load(out).sample(1))
+
+
+def test_the_folder_explains_itself(conditional):
+    names = {path.name for path in conditional.path.iterdir()}
+    assert {"config.json", "records.jsonl", "checkpoints", "samples", "generator", "report.html"} <= names
+    assert not [name for name in names if name.startswith(".")]
+    assert not [path for path in conditional.path.rglob("*") if path.suffix in (".pt", ".pth", ".pkl", ".ckpt")]
+    page = (conditional.path / "report.html").read_text(encoding="utf-8")
+    assert "quick" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert len(list((conditional.path / "samples").glob("0*.png"))) >= 2
+
+
+def test_the_report_can_be_written_again(conditional):
+    path = conditional.path / "report.html"
+    before = path.read_bytes()
+    path.unlink()
+    assert conditional.report() == path
+    assert path.read_bytes() == before
+
+
+def test_records_tell_the_history(conditional):
+    images = [line["images"] for line in conditional.records]
+    assert images == sorted(set(images))
+    assert images[-1] == 96
+    for line in conditional.records:
+        assert {"discriminator/adversarial", "generator/adversarial"} <= set(line["losses"])
+        assert np.isfinite([*line["losses"].values(), *line["logits"].values()]).all()
+
+
+def test_the_configuration_tells_what_was_asked_and_what_it_came_to(conditional, data):
+    config = conditional.config
+    assert config["command"].startswith(f"cardigan train {data} --recipe quick --size 16 --images 96")
+    assert config["budget"] == {"images": 96, "minutes": None}
+    assert config["shape"] == [16, 16, 1]
+    assert config["data"]["classes"] == {"0": 40, "1": 16, "2": 8}
+    assert config["parameters"]["generator"] == sum(each.numel() for each in conditional.generator.parameters())
+    assert config["torch"] == torch.__version__
+
+
+def test_events_are_read_in_order_and_a_torn_line_is_left_out(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert read_events(folder) == []
+    add_event(folder, "first", images=1)
+    add_event(folder, 'second "quoted"\nwith a line', images=2)
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write('{"images": 3, "te')
+    assert read_events(folder) == [
+        {"images": 1, "text": "first"},
+        {"images": 2, "text": 'second "quoted"\nwith a line'},
+    ]
