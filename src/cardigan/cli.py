@@ -250,9 +250,9 @@ def _fail(message: str) -> NoReturn:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends with its message and exit code 2, without a traceback."""
-    # Threads that spin while they wait stop each other on a machine that others use too: 40 times slower was measured
-    # (docs/log.md). Read when torch is first imported; a user's own setting wins.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that spin for long while they wait stop each other on a machine that others use too (decision 007). Read
+    # when torch is first imported; a user's own setting wins.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except (CardiganError, CycloptsError) as error:

@@ -7,7 +7,7 @@ by keyword and return one value per logit, unreduced.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import torch
@@ -276,6 +276,10 @@ class Progress:
     streak: int = 0
     smoothed: dict[Player, Tensor | float] = field(default_factory=dict)
 
+    def copy(self) -> "Progress":
+        """The clock as it stands."""
+        return replace(self, steps=dict(self.steps), smoothed=dict(self.smoothed))
+
 
 Turns = Callable[[Progress], Turn]
 """Whose turn is next, as a function of the clock."""
@@ -286,7 +290,7 @@ class StepRecord:
     """What happened in one turn. Holds tensors: reading a number out of one may stall a GPU, so watchers read rarely.
 
     Args:
-        progress: the clock after the turn. It goes on ticking: copy what must be kept.
+        progress: the clock after the turn, a copy that stands still.
         losses: every named loss, such as ``"discriminator/adversarial"``, as a scalar tensor.
         logits: the mean logit of ``"real"`` and ``"fake"`` images, as scalar tensors.
     """

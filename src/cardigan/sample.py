@@ -65,8 +65,10 @@ def load_generator(folder: Path, *, device: torch.device | str = "cpu") -> tuple
         raise CardiganError(
             f"There is no model in {folder}: {Path(error.filename or '').name or 'a file'} is missing."
         ) from error
-    except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        raise CardiganError(f"The model in {folder} is damaged: {str(error).splitlines()[0]}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, safetensors.SafetensorError) as error:
+        # PyTorch tells which weights do not fit in the lines after the first.
+        told = " ".join(str(error).split())[:300]
+        raise CardiganError(f"The model in {folder} is damaged: {told}") from error
     return network.to(device).eval(), config
 
 

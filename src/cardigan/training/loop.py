@@ -6,6 +6,7 @@ number is finite *before* a weight moves, steps the player's own optimizer, upda
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -200,4 +201,4 @@ def fit(
         training.set_rates(schedule(spent()))
         record = training.turn(batches, turns)
         progress.seconds = time.perf_counter() - began
-        yield record
+        yield replace(record, progress=progress.copy())
