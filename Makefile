@@ -9,6 +9,9 @@ TORCH ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# Threads that spin for long stop each other on a shared machine (docs/decisions/007).
+export GOMP_SPINCOUNT ?= 1000
+
 .PHONY: demo test test-slow check format clean
 
 $(STAMP): pyproject.toml constraints.txt
