@@ -155,11 +155,7 @@ class Step:
 
 
 class Term(Protocol):
-    """A regularizer that is added to one player's loss.
-
-    ``every`` counts that player's own steps; a lazy term is multiplied by ``every`` when it is due, so that its
-    strength does not depend on its laziness.
-    """
+    """A regularizer that is added to one player's loss; multiplied by ``every``, so that laziness costs no strength."""
 
     @property
     def name(self) -> str:
@@ -173,7 +169,7 @@ class Term(Protocol):
 
     @property
     def every(self) -> int:
-        """Steps of that player between two calls."""
+        """Steps of that player, not of the run, between two calls."""
         ...
 
     def __call__(self, step: Step) -> Tensor:

@@ -12,7 +12,6 @@ import shutil
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,12 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from cardigan.contracts import Player, Progress
 from cardigan.durable import sync_folder, write_durably
 from cardigan.errors import CardiganError
 from cardigan.training.loop import PLAYERS, Training
+from cardigan.training.state import Checkpoint, capture, restore
+
+__all__ = ["BadCheckpointError", "Checkpoint", "capture", "newest", "restore", "save", "tidy"]
 
 SCHEMA = 1
 KEEP = 2
@@ -34,113 +35,6 @@ FILES = frozenset(
     + [f"{player}{part}.safetensors" for player in PLAYERS for part in ("", "-optimizer")]
 )
 """What a checkpoint consists of, beside its manifest."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A verified checkpoint.
-
-    Args:
-        folder: where it lies.
-        step: turns taken.
-        state: everything in it that is not a tensor.
-        files: tensors by file name and by their own name.
-    """
-
-    folder: Path
-    step: int
-    state: dict[str, Any]
-    files: dict[str, dict[str, Tensor]]
-
-
-def capture(training: Training) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """Everything that :func:`restore` needs: tensors by file, and the rest as JSON values."""
-    files: dict[str, dict[str, Tensor]] = {"average": training.average.network.state_dict()}
-    progress = training.progress
-    state: dict[str, Any] = {
-        "images": progress.images,
-        "turns": progress.turns,
-        "seconds": progress.seconds,
-        "steps": progress.steps,
-        "last": progress.last,
-        "streak": progress.streak,
-        "smoothed": {player: float(value) for player, value in progress.smoothed.items()},
-        "average_images": training.average.images,
-        "rate_scale": training.rate_scale,
-        "optimizers": {player: type(training.optimizers[player]).__name__ for player in PLAYERS},
-    }
-    for player in PLAYERS:
-        files[player] = training.gan.network(player).state_dict()
-        packed = training.optimizers[player].state_dict()["state"]
-        files[f"{player}-optimizer"] = {
-            f"{index}.{name}": torch.as_tensor(value)
-            for index, values in packed.items()
-            for name, value in values.items()
-        }
-    return files, state
-
-
-def restore(training: Training, checkpoint: Checkpoint) -> None:
-    """Put a training back to where the checkpoint was taken.
-
-    Raises:
-        CardiganError: if the networks have another architecture, or the optimizers are of another kind; the message
-            names what differs.
-    """
-    state, progress = checkpoint.state, training.progress
-    networks = {**{player: training.gan.network(player) for player in PLAYERS}, "average": training.average.network}
-    for name, network in networks.items():
-        _check_shapes(name, network.state_dict(), checkpoint.files[name])
-    kinds = {player: type(training.optimizers[player]).__name__ for player in PLAYERS}
-    if kinds != state["optimizers"]:
-        raise CardiganError(
-            f"The checkpoint was made with other optimizers ({state['optimizers']} then, {kinds} now), so this run "
-            f"cannot be resumed with them. Use the settings it was started with, or another --out."
-        )
-    for name, network in networks.items():
-        network.load_state_dict(checkpoint.files[name])
-    for player in PLAYERS:
-        optimizer = training.optimizers[player]
-        packed: dict[int, dict[str, Tensor]] = {}
-        for key, value in checkpoint.files[f"{player}-optimizer"].items():
-            index, _, name = key.partition(".")
-            # The optimizer would keep this very tensor and write into it, and the checkpoint could not be used again.
-            packed.setdefault(int(index), {})[name] = value.clone()
-        optimizer.load_state_dict({"state": packed, "param_groups": optimizer.state_dict()["param_groups"]})
-    training.average.images = state["average_images"]
-    training.rate_scale = state["rate_scale"]
-    smoothed: dict[Player, Tensor | float] = {
-        player: torch.tensor(value, device=training.device) for player, value in state["smoothed"].items()
-    }
-    saved = Progress(
-        images=state["images"],
-        turns=state["turns"],
-        seconds=state["seconds"],
-        steps=dict(state["steps"]),
-        last=tuple(state["last"]),
-        streak=state["streak"],
-        smoothed=smoothed,
-    )
-    progress.__dict__.update(saved.__dict__)
-
-
-def _check_shapes(name: str, mine: dict[str, Tensor], saved: dict[str, Tensor]) -> None:
-    differences = [
-        f"{key}: {_shape(saved.get(key))} saved, {_shape(mine.get(key))} now"
-        for key in sorted(mine.keys() | saved.keys())
-        if _shape(mine.get(key)) != _shape(saved.get(key))
-    ]
-    if differences:
-        shown = "; ".join(differences[:3]) + ("; ..." if len(differences) > 3 else "")
-        raise CardiganError(
-            f"The checkpoint's {name} has another architecture than the one asked for ({len(differences)} tensors "
-            f"differ: {shown}), so this run cannot be resumed with it. Use the settings it was started with, or "
-            f"another --out."
-        )
-
-
-def _shape(tensor: Tensor | None) -> str:
-    return "absent" if tensor is None else "x".join(map(str, tensor.shape)) or "scalar"
 
 
 def save(folder: Path, training: Training, extra: dict[str, Any]) -> Path:
