@@ -454,6 +454,8 @@ def poisoned(player, *, at, how):
         calls["count"] += 1
         if calls["count"] != at + 1:
             return value
+        if how == "constant":
+            return value + float("inf")  # its gradient is healthy
         return NoGradient.apply(value) if how == "gradient" else value * float(how)
 
     return replace(game, **{player: broken})
@@ -471,7 +473,7 @@ def everything(training):
 
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
-@pytest.mark.parametrize("how", ["nan", "inf", "gradient"])
+@pytest.mark.parametrize("how", ["nan", "inf", "constant", "gradient"])
 def test_a_number_that_is_none_reaches_no_weight(player, how):
     store = Store.from_arrays(np.random.default_rng(0).integers(0, 255, (40, 16, 16, 1), dtype=np.uint8))
     data = batches(store, batch_size=BATCH, seed=2)
