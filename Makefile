@@ -27,7 +27,7 @@ demo: $(STAMP)
 	$(BIN)/cardigan report runs/demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow or gpu"
