@@ -1,6 +1,7 @@
 """Signals: once, finish the step and save; a second Ctrl-C, leave at once; the exit code says which it was."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -112,7 +113,9 @@ def command(out):
 
 
 def start(out):
-    return subprocess.Popen(command(out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # One thread: more gain nothing on networks so small, and wait for each other where others work too.
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command(out), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def newest(out):
