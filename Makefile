@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH ?=
 BIN := $(VENV)/bin
+CODE := src tests benchmarks
 STAMP := $(VENV)/.installed
 
 # Threads that spin for long stop each other on a shared machine (docs/decisions/007).
@@ -33,13 +34,13 @@ test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow or gpu"
 
 check: $(STAMP)
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(STAMP)
-	$(BIN)/ruff format .
-	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache build dist

@@ -171,3 +171,9 @@ def test_a_cpu_stops_at_64_pixels_and_a_gpu_at_256(tmp_path):
 def test_a_recipe_for_one_size_takes_it():
     assert chosen(open_source("digits"), recipe="vanilla-as-printed") == (28, 28)
     assert chosen(open_source("digits"), recipe="dcgan-as-printed") == (64, 64)
+
+
+def test_settings_that_decide_nothing_may_differ():
+    before = {"seed": 0, "settings": {"checkpoint_seconds": "30", "width": "8"}}
+    assert differences(before, {"seed": 0, "settings": {"snapshots": "2", "width": "8"}}) == []
+    assert differences(before, {"seed": 0, "settings": {"width": "9"}}) == ["width was 8, is 9"]

@@ -222,3 +222,14 @@ def test_walks_of_a_conditional_model_have_a_class_in_each_row():
     network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[1]))
     interpolation(network, rows=4, steps=3)
     assert torch.cat(seen)[:12].reshape(4, 3).tolist() == [[0] * 3, [1] * 3, [2] * 3, [0] * 3]
+
+
+def test_one_flipped_bit_in_a_published_model_is_found(tmp_path):
+    network = models.mlp.Generator(size=8, latent=4).eval()
+    publish(network, tmp_path, facts={})
+    path = tmp_path / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CardiganError, match=r"damaged: model\.safetensors does not match the SHA-256 in config\.json"):
+        load_generator(tmp_path)

@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from cardigan import recipes
 from cardigan.data import DataSettings, Source, scan
 from cardigan.errors import CardiganError
 from cardigan.layers import doublings
-from cardigan.settings import Settings, resolve
+from cardigan.settings import RunSettings, Settings, resolve
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,12 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
             if old.get(key) != new.get(key)
         ]
 
-    inner = compare(before.get("settings", {}), now.get("settings", {}))
+    def deciding(settings: dict[str, Any]) -> dict[str, Any]:
+        """Without those that only say how a run keeps itself, which may change at any time."""
+        return {key: value for key, value in settings.items() if key not in keeping}
+
+    keeping = {field.name for field in fields(RunSettings)}
+    inner = compare(deciding(before.get("settings", {})), deciding(now.get("settings", {})))
     return compare({**before, "settings": None}, {**now, "settings": None}) + inner
 
 

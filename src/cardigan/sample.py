@@ -1,5 +1,6 @@
 """The published model: a generator in a folder that opens without the run, and the drawing of images from it."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,14 @@ def publish(generator: GeneratorNetwork, folder: Path, *, facts: dict[str, Any])
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().contiguous().cpu() for name, tensor in _plain_weights(generator).items()}
-    config = {"model": type(generator).__module__.rpartition(".")[2], "arguments": generator.arguments, **facts}
-    replace_durably(folder / "model.safetensors", safetensors.torch.save(weights))
+    blob = safetensors.torch.save(weights)
+    config = {
+        "model": type(generator).__module__.rpartition(".")[2],
+        "arguments": generator.arguments,
+        "sha256": hashlib.sha256(blob).hexdigest(),
+        **facts,
+    }
+    replace_durably(folder / "model.safetensors", blob)
     replace_durably(folder / "config.json", json.dumps(config, indent=1).encode())
 
 
@@ -58,7 +65,10 @@ def load_generator(folder: Path, *, device: torch.device | str = "cpu") -> tuple
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        weights = safetensors.torch.load_file(folder / "model.safetensors", device=str(device))
+        blob = (folder / "model.safetensors").read_bytes()
+        if hashlib.sha256(blob).hexdigest() != config["sha256"]:
+            raise ValueError("model.safetensors does not match the SHA-256 in config.json.")
+        weights = safetensors.torch.load(blob)
         network = models.load(config["model"].replace("_", "-")).Generator(**config["arguments"])
         network.load_state_dict(weights)
     except FileNotFoundError as error:

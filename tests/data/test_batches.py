@@ -146,3 +146,9 @@ def test_the_message_names_both_numbers_and_what_to_type():
 
 def test_a_batch_of_all_images_is_a_pass():
     assert sorted(numbers(batches(numbered(7), batch_size=7).at(0))) == list(range(7))
+
+
+def test_a_batch_of_nothing_is_refused():
+    store = Store.from_arrays(np.zeros((4, 8, 8, 1), dtype=np.uint8))
+    with pytest.raises(CardiganError, match="batch_size is 0, expected at least 1"):
+        batches(store, batch_size=0)

@@ -44,7 +44,9 @@ class StoredBatches:
         flip: bool = False,
         labels: bool = True,
     ) -> None:
-        if not 1 <= batch_size <= len(store):
+        if batch_size < 1:
+            raise CardiganError(f"batch_size is {batch_size}, expected at least 1.")
+        if batch_size > len(store):
             raise CardiganError(
                 f"The data has {len(store)} images, fewer than one batch of {batch_size}. "
                 f"Use --set batch_size={max(2, len(store) // 2)} or less, or add images."
