@@ -6,7 +6,7 @@ high learning rate that falls to the end of the budget, and an averaged generato
 
 Source: found by search on MNIST (docs/log.md); its parts: Radford et al., 2016; Mescheder et al., 2018; Miyato and
 Koyama, 2018.
-Expect: on MNIST, one minute on 2 CPU cores, what docs/seeds/basic-gan.md measures.
+Expect: after a minute of MNIST on 2 CPU cores, digits that a classifier takes for digits (docs/seeds/basic-gan.md).
 """
 
 from cardigan import objectives, regularizers
