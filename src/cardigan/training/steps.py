@@ -28,9 +28,8 @@ class Played:
     """The outcome of one player's step, before any weight has moved.
 
     Args:
-        losses: each named loss as a scalar; their sum is what the player minimises.
+        losses: each named loss as a scalar, ``"adversarial"`` being the game itself; the player minimises their sum.
         logits: the mean logits of ``"real"`` and ``"fake"`` images, detached.
-        adversarial: which of the losses is the game itself.
     """
 
     losses: dict[str, Tensor]
