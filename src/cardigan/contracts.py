@@ -113,15 +113,22 @@ class Objective:
 
     Args:
         discriminator: ``(real=, fake=) -> Tensor`` of the logits' shape.
-        generator: ``(real=, fake=) -> Tensor`` of the logits' shape; ``real`` is None unless ``paired``.
+        generator: ``(real=, fake=) -> Tensor`` of the logits' shape; ``real`` is None unless ``paired``. None: the
+            generator learns from its terms alone, and the discriminator is not asked.
         paired: the generator's loss also reads the logits of real images, so they must be computed.
         name: what the objective is called in records and reports, with its numbers.
     """
 
     discriminator: Callable[..., Tensor]
-    generator: Callable[..., Tensor]
+    generator: Callable[..., Tensor] | None
     paired: bool = False
     name: str = "objective"
+
+    def __call__(self, step: "Step") -> Tensor:
+        """The loss of the step's player; an objective that reads more than logits overrides this."""
+        loss = self.discriminator if step.player == "discriminator" else self.generator
+        assert loss is not None, "a generator without a game is not asked for its loss"
+        return loss(real=step.real_logits, fake=step.fake_logits)
 
     def __repr__(self) -> str:
         return self.name
@@ -138,7 +145,7 @@ class Step:
         labels: the classes of the real images, (B,), or None.
         fake_labels: the classes that the generator was asked for, (B,), or None.
         real_logits: the discriminator on the augmented real images, (B, K); None where nobody asked for them.
-        fake_logits: the discriminator on the augmented fakes, (B, K).
+        fake_logits: the discriminator on the augmented fakes, (B, K); None where the generator learns without a game.
         source: what the generator started from.
         gan: the networks, for terms that call them.
     """
@@ -149,7 +156,7 @@ class Step:
     labels: Tensor | None
     fake_labels: Tensor | None
     real_logits: Tensor | None
-    fake_logits: Tensor
+    fake_logits: Tensor | None
     source: Tensor
     gan: "GAN"
 

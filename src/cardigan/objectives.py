@@ -183,6 +183,6 @@ def scaled(objective: Objective, *, discriminator: float = 1.0, generator: float
     return replace(
         objective,
         discriminator=scale(objective.discriminator, discriminator),
-        generator=scale(objective.generator, generator),
+        generator=objective.generator and scale(objective.generator, generator),
         name=f"scaled({objective.name}, discriminator={discriminator}, generator={generator})",
     )

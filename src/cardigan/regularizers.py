@@ -75,6 +75,7 @@ class R2:
 
     def __call__(self, step: Step) -> Tensor:
         """One value per image, (B,)."""
+        assert step.fake_logits is not None
         return self.weight / 2 * slopes(step.fake_logits, step.fake).square().sum(dim=1)
 
 

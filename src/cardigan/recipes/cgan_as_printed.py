@@ -78,7 +78,7 @@ def squared_probabilities() -> Objective:
         return regression.discriminator(real=real.sigmoid(), fake=fake.sigmoid())
 
     def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
-        return 2.0 * regression.generator(real=None, fake=fake.sigmoid())
+        return (fake.sigmoid() - 1.0).square()
 
     return Objective(discriminator, generator, name="squared_probabilities()")
 

@@ -72,6 +72,7 @@ class Training:
             player: [weight for weight in gan.network(player).parameters() if weight.requires_grad]
             for player in PLAYERS
         }
+        self.buffers = {player: list(gan.network(player).buffers()) for player in PLAYERS}
         self.optimizers = {player: settings[player](gan.network(player).parameters()) for player in PLAYERS}
         self.full_rates = {
             player: [group["lr"] for group in optimizer.param_groups] for player, optimizer in self.optimizers.items()
@@ -108,6 +109,9 @@ class Training:
         batch = batches.at(progress.images)
         losses: dict[str, Tensor] = {}
         logits: dict[str, Tensor] = {}
+        # Networks in training mode write into their buffers whenever they are asked; who only looks on must not change.
+        onlookers = [buffer for player in PLAYERS if player not in turn for buffer in self.buffers[player]]
+        kept = [buffer.clone() for buffer in onlookers]
         with seeded(self.seed, "layers", progress.images, device=self.device):
             rng = generator(self.seed, "latents", progress.images, device=self.device)
             fakes = draw_fakes(self.gan, batch, rng, graph="generator" in turn)
@@ -116,6 +120,8 @@ class Training:
                 self._move(player, played, batch)
                 losses |= {f"{player}/{name}": value.detach() for name, value in played.losses.items()}
                 logits = played.logits | logits
+        for buffer, before in zip(onlookers, kept, strict=True):
+            buffer.copy_(before)
         progress.images += batches.batch_size
         progress.turns += 1
         progress.streak = progress.streak + 1 if turn == progress.last else 1
@@ -141,9 +147,10 @@ class Training:
             if projection.player == player:
                 projection(self.gan.network(player))
         progress.steps[player] += 1
-        new, old = played.losses["adversarial"].detach(), progress.smoothed.get(player)
-        share = max(0.02, 1 / progress.steps[player])
-        progress.smoothed[player] = new if old is None else old + share * (new - old)
+        if "adversarial" in played.losses:
+            new, old = played.losses["adversarial"].detach(), progress.smoothed.get(player)
+            share = max(0.02, 1 / progress.steps[player])
+            progress.smoothed[player] = new if old is None else old + share * (new - old)
 
 
 def fit(

@@ -28,7 +28,8 @@ class Played:
     """The outcome of one player's step, before any weight has moved.
 
     Args:
-        losses: each named loss as a scalar, ``"adversarial"`` being the game itself; the player minimises their sum.
+        losses: each named loss as a scalar, ``"adversarial"`` being the game itself, if there is one; the player
+            minimises their sum.
         logits: the mean logits of ``"real"`` and ``"fake"`` images, detached.
     """
 
@@ -75,8 +76,7 @@ def play(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, steps: int) ->
     """
     terms = [term for term in gan.terms if term.player == player and steps % term.every == 0]
     step = _look(gan, player, batch, fakes, differentiable_inputs=bool(terms))
-    loss = gan.objective.discriminator if player == "discriminator" else gan.objective.generator
-    losses = {"adversarial": loss(real=step.real_logits, fake=step.fake_logits).mean()}
+    losses = {} if step.fake_logits is None else {"adversarial": gan.objective(step).mean()}
     for term in terms:
         losses[term.name] = term.every * term(step).mean()
     seen = {"real": step.real_logits, "fake": step.fake_logits}
@@ -85,13 +85,13 @@ def play(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, steps: int) ->
 
 def _look(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, differentiable_inputs: bool) -> Step:
     """Show the discriminator what the player's losses read."""
-    real, fake, real_logits = batch.real, fakes.images, None
+    real, fake, real_logits, fake_logits = batch.real, fakes.images, None, None
     if player == "discriminator":
         fake = fake.detach()
         if differentiable_inputs:
             real, fake = real.detach().requires_grad_(), fake.requires_grad_()
         real_logits, fake_logits = _judge_both(gan, real, fake, batch.labels, fakes.labels)
-    else:
+    elif gan.objective.generator is not None:
         if gan.objective.paired:
             with torch.no_grad():
                 real_logits = gan.discriminator(gan.augment(real), batch.labels)
