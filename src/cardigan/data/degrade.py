@@ -1,0 +1,238 @@
+"""Degradations: what a restoration undoes. Clean images become pairs of (degraded, clean), on the fly.
+
+A degradation is a value with a short text: ``downscale4``, ``jpeg10-60`` (a quality drawn for each image), ``noise25``
+(standard deviation in grey levels), ``grey``, or several joined by ``+`` in the order in which they happen. The
+degraded image has the clean one's size: down-scaling ends with the bicubic enlargement that a restoration starts from.
+"""
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from cardigan.contracts import Batch, Batches
+from cardigan.errors import CardiganError
+from cardigan.pixels import to_float, to_uint8
+from cardigan.randomness import generator
+
+Pixels = np.ndarray
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in a grey picture, as Pillow and JPEG have them (ITU-R BT.601)."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing that happens to an image.
+
+    Args:
+        kind: ``"downscale"``, ``"jpeg"``, ``"noise"`` or ``"grey"``.
+        low: the smallest strength.
+        high: the largest; each image draws its own between the two.
+    """
+
+    kind: str
+    low: int = 0
+    high: int = 0
+
+    def __str__(self) -> str:
+        return self.kind + ("" if self.kind == "grey" else f"{self.low}" + (f"-{self.high}" * (self.high > self.low)))
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """What happens to clean images, in order.
+
+    Args:
+        damages: at most one of them down-scales.
+
+    Example:
+        >>> degradation = parse("downscale4+jpeg40-90")
+        >>> str(degradation), degradation.scale
+        ('downscale4+jpeg40-90', 4)
+        >>> degradation(torch.zeros(2, 3, 32, 32), rng=torch.Generator().manual_seed(0)).shape
+        torch.Size([2, 3, 32, 32])
+    """
+
+    damages: tuple[Damage, ...]
+
+    def __str__(self) -> str:
+        return "+".join(map(str, self.damages))
+
+    @property
+    def scale(self) -> int:
+        """How much larger the restored picture is than what the user has."""
+        return next((damage.low for damage in self.damages if damage.kind == "downscale"), 1)
+
+    def __call__(self, images: Tensor, *, rng: torch.Generator) -> Tensor:
+        """Degrade clean images.
+
+        Args:
+            images: (B, C, H, W) in [-1, 1]; both sides multiples of ``scale``.
+            rng: the stream that strengths and noise are drawn from, on the CPU.
+
+        Returns:
+            (B, C, H, W) in [-1, 1], on the 256 levels that a file can hold.
+        """
+        height, width = images.shape[2:]
+        for damage in self.damages:
+            images = to_float(to_uint8(_APPLY[damage.kind](images, damage, rng)).to(images.device))
+        if self.scale > 1:
+            images = to_float(to_uint8(_resized(images, (height, width))).to(images.device))
+        return images
+
+    def prepare(self, pixels: Pixels) -> Pixels:
+        """What a generator takes for a user's own degraded picture: enlarged, or made grey.
+
+        Args:
+            pixels: uint8 (H, W, C).
+
+        Returns:
+            uint8 (scale x H, scale x W, C).
+        """
+        if any(damage.kind == "grey" for damage in self.damages) and pixels.shape[2] >= 3:
+            pixels = pixels.copy()
+            pixels[:, :, :3] = np.asarray(Image.fromarray(pixels[:, :, :3]).convert("L"))[:, :, None]
+        if self.scale == 1:
+            return pixels
+        height, width = pixels.shape[0] * self.scale, pixels.shape[1] * self.scale
+        planes = [
+            np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC))
+            for plane in np.moveaxis(pixels, 2, 0)
+        ]
+        return np.stack(planes, axis=2)
+
+    def shrink(self, pixels: Pixels) -> Pixels:
+        """A clean picture as a user with a degraded one has it: every damage but no enlargement.
+
+        Args:
+            pixels: uint8 (H, W, C); both sides multiples of ``scale``.
+
+        Returns:
+            uint8 (H / scale, W / scale, C).
+        """
+        images = to_float(torch.from_numpy(np.array(pixels)[None]))
+        rng = generator(0, "degrade", 0)
+        for damage in self.damages:
+            images = to_float(to_uint8(_APPLY[damage.kind](images, damage, rng)))
+        return to_uint8(images)[0].numpy()
+
+
+class Pairs:
+    """Batches whose generator starts from degraded images instead of latents.
+
+    Args:
+        batches: of clean images.
+        degradation: what happens to them.
+        seed: of its randomness, which is a function of the clock.
+
+    Example:
+        >>> from cardigan.data import Store
+        >>> from cardigan.data.batches import batches
+        >>> store = Store.from_arrays(np.zeros((8, 16, 16, 3), dtype=np.uint8))
+        >>> Pairs(batches(store, batch_size=4), parse("downscale2")).at(0).source.shape
+        torch.Size([4, 3, 16, 16])
+    """
+
+    def __init__(self, batches: Batches, degradation: Degradation, *, seed: int = 0) -> None:
+        self.batches, self.degradation, self.seed = batches, degradation, seed
+
+    @property
+    def batch_size(self) -> int:
+        """Images in each batch."""
+        return self.batches.batch_size
+
+    def at(self, images: int) -> Batch:
+        """The batch that is drawn when ``images`` images have been seen."""
+        batch = self.batches.at(images)
+        return replace(batch, source=self.degradation(batch.real, rng=generator(self.seed, "degrade", images)))
+
+
+def parse(text: str) -> Degradation:
+    """The degradation of a text such as ``"downscale2+jpeg30-80"``.
+
+    Raises:
+        CardiganError: if the text is none; the message lists what there is.
+
+    Example:
+        >>> str(parse("noise5-25+grey"))
+        'noise5-25+grey'
+    """
+    damages = []
+    for part in text.split("+"):
+        found = re.fullmatch(r"\s*([a-z]+?)(\d*)(?:-(\d+))?\s*", part.lower())
+        kind = found[1] if found else ""
+        if found is None or kind not in LIMITS or (kind == "grey") == bool(found[2]):
+            raise CardiganError(
+                f"degrade is {text!r}, and {part!r} is no degradation. Expected {KNOWN}, or several joined by '+'."
+            )
+        low = int(found[2] or 0)
+        high = int(found[3] or low)
+        least, most = LIMITS[kind]
+        if not least <= low <= high <= most or (kind == "downscale" and found[3]):
+            told = "one factor" if kind == "downscale" else "a strength, or two such as 10-60,"
+            raise CardiganError(f"degrade is {text!r}: {kind} takes {told} from {least} to {most}, got {part!r}.")
+        damages.append(Damage(kind, low, high))
+    if sum(damage.kind == "downscale" for damage in damages) > 1:
+        raise CardiganError(f"degrade is {text!r}: it can down-scale once only. Use one larger factor.")
+    return Degradation(tuple(damages))
+
+
+def _downscale(images: Tensor, damage: Damage, rng: torch.Generator) -> Tensor:
+    height, width = images.shape[2:]
+    if height % damage.low or width % damage.low:
+        raise CardiganError(
+            f"Images of {width}x{height} pixels cannot be scaled down {damage.low} times: choose a --size that is a "
+            f"multiple of {damage.low}."
+        )
+    return _resized(images, (height // damage.low, width // damage.low))
+
+
+def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bicubic with antialiasing, as Pillow's and MATLAB's."""
+    return F.interpolate(images, size=size, mode="bicubic", antialias=True, align_corners=False)
+
+
+def _jpeg(images: Tensor, damage: Damage, rng: torch.Generator) -> Tensor:
+    qualities = torch.randint(damage.low, damage.high + 1, (len(images),), generator=rng).tolist()
+    rows = [_compressed(each, quality) for each, quality in zip(to_uint8(images).cpu().numpy(), qualities, strict=True)]
+    return to_float(torch.from_numpy(np.stack(rows)).to(images.device))
+
+
+def _compressed(pixels: Pixels, quality: int) -> Pixels:
+    """Through a JPEG file and back; alpha passes by, as JPEG has none."""
+    colours = pixels[:, :, : 3 if pixels.shape[2] >= 3 else 1]
+    file = io.BytesIO()
+    Image.fromarray(colours if colours.shape[2] == 3 else colours[:, :, 0]).save(file, "JPEG", quality=quality)
+    back = np.asarray(Image.open(file)).reshape(colours.shape)
+    return np.concatenate([back, pixels[:, :, colours.shape[2] :]], axis=2)
+
+
+def _noise(images: Tensor, damage: Damage, rng: torch.Generator) -> Tensor:
+    levels = damage.low + (damage.high - damage.low) * torch.rand(len(images), 1, 1, 1, generator=rng)
+    noise = levels / 127.5 * torch.randn(images.shape, generator=rng)
+    return images + noise.to(images.device)
+
+
+def _grey(images: Tensor, damage: Damage, rng: torch.Generator) -> Tensor:
+    if images.shape[1] < 3:
+        raise CardiganError("degrade is 'grey', but the images have no colours to bring back: use --set channels=3.")
+    weights = images.new_tensor(LUMA)[None, :, None, None]
+    grey = (images[:, :3] * weights).sum(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    return torch.cat([grey, images[:, 3:]], dim=1)
+
+
+_APPLY: dict[str, Callable[[Tensor, Damage, torch.Generator], Tensor]] = {
+    "downscale": _downscale,
+    "jpeg": _jpeg,
+    "noise": _noise,
+    "grey": _grey,
+}
+LIMITS = {"downscale": (2, 8), "jpeg": (1, 95), "noise": (1, 100), "grey": (0, 0)}
+KNOWN = "downscale2 to downscale8, jpeg1 to jpeg95, noise1 to noise100 (or a range such as jpeg10-60), grey"
