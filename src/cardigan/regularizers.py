@@ -111,6 +111,28 @@ class GradientPenalty:
 
 
 @dataclass(frozen=True)
+class Content:
+    """The mean absolute difference between what the generator made of its source and the true image.
+
+    For generators that start from an image whose answer is known: restoration, colouring.
+
+    Source: *Image-to-Image Translation with Conditional Adversarial Networks*, Isola et al., 2017.
+
+    Args:
+        weight: of the difference, which lies between 0 and 2.
+    """
+
+    weight: float = 1.0
+    every: int = field(default=1, init=False, repr=False)
+    name: str = field(default="content", init=False, repr=False)
+    player: Player = field(default="generator", init=False, repr=False)
+
+    def __call__(self, step: Step) -> Tensor:
+        """One value per image, (B,)."""
+        return self.weight * (step.fake - step.real).abs().flatten(1).mean(dim=1)
+
+
+@dataclass(frozen=True)
 class WeightClipping:
     """Every parameter of the discriminator is clamped to [-limit, limit] after each of its steps.
 

@@ -8,7 +8,7 @@ from cardigan.errors import CardiganError
     ("setting", "message"),
     [
         ({"channels": 5}, "channels is 5; expected 1 (grey)"),
-        ({"fit": "squash"}, "fit is 'squash'; expected crop or stretch or pad. Type --set fit=crop."),
+        ({"fit": "squash"}, "fit is 'squash'; expected crop or stretch or pad or cut. Type --set fit=crop."),
         ({"on_bad": "x"}, "on_bad is 'x'; expected skip or stop. Type --set on_bad=skip."),
         ({"duplicates": "x"}, "duplicates is 'x'; expected drop or keep."),
         ({"max_megapixels": 0}, "max_megapixels is 0; expected more than 0."),

@@ -6,6 +6,7 @@ A batch is a function of (seed, images seen): there is nothing to rewind and not
 import os
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -29,9 +30,10 @@ class StoredBatches:
         device: where the batches are wanted; the store's pixels live there when they fit.
         flip: mirror each image left and right half of the time. Wrong for text and digits.
         labels: hand out the store's labels, if it has any.
+        places: of the images to draw from, (N,); None draws from all.
 
     Raises:
-        CardiganError: if the store has fewer images than one batch.
+        CardiganError: if there are fewer images than one batch.
     """
 
     def __init__(
@@ -43,17 +45,20 @@ class StoredBatches:
         device: torch.device | str = "cpu",
         flip: bool = False,
         labels: bool = True,
+        places: npt.NDArray[np.int64] | None = None,
     ) -> None:
+        self._chosen = torch.arange(len(store)) if places is None else torch.from_numpy(places)
+        count = len(self._chosen)
         if batch_size < 1:
             raise CardiganError(f"batch_size is {batch_size}, expected at least 1.")
-        if batch_size > len(store):
+        if batch_size > count:
             raise CardiganError(
-                f"The data has {len(store)} images, fewer than one batch of {batch_size}. "
-                f"Use --set batch_size={max(2, len(store) // 2)} or less, or add images."
+                f"The data has {count} images, fewer than one batch of {batch_size}. "
+                f"Use --set batch_size={max(2, count // 2)} or less, or add images."
             )
         self.batch_size, self.seed, self.flip = batch_size, seed, flip
         self.device = torch.device(device)
-        self._count = len(store)
+        self._count = count
         self._labels = None
         if labels and store.labels is not None:
             self._labels = torch.from_numpy(np.array(store.labels)).to(self.device)
@@ -89,7 +94,8 @@ class StoredBatches:
 
     def _pass(self, number: int) -> Tensor:
         if self._order is None or self._order[0] != number:
-            self._order = number, torch.randperm(self._count, generator=generator(self.seed, "order", number))
+            shuffled = torch.randperm(self._count, generator=generator(self.seed, "order", number))
+            self._order = number, self._chosen[shuffled]
         return self._order[1]
 
 
@@ -101,6 +107,7 @@ def batches(
     device: torch.device | str = "cpu",
     flip: bool = False,
     labels: bool = True,
+    places: npt.NDArray[np.int64] | None = None,
 ) -> StoredBatches:
     """Batches of a store's images, ready for :func:`cardigan.fit`.
 
@@ -109,7 +116,9 @@ def batches(
         >>> batches(store, batch_size=4).at(8).real.shape
         torch.Size([4, 1, 8, 8])
     """
-    return StoredBatches(store, batch_size=batch_size, seed=seed, device=device, flip=flip, labels=labels)
+    return StoredBatches(
+        store, batch_size=batch_size, seed=seed, device=device, flip=flip, labels=labels, places=places
+    )
 
 
 def free_memory(device: torch.device) -> int:

@@ -20,7 +20,7 @@ from cardigan.data.store import Store, fingerprint
 from cardigan.data.words import printable
 from cardigan.errors import CardiganError
 
-FORMAT = 2
+FORMAT = 3
 """Part of every store's name: raise it when the same source would give another store."""
 
 _ABANDONED = 24 * 3600.0
@@ -61,7 +61,14 @@ def cannot_write(root: Path, problem: OSError) -> CardiganError:
     )
 
 
-def describe(folder: Path, scan: Scan, shape: tuple[int, ...], labels: list[int], classes: tuple[str, ...]) -> None:
+def describe(
+    folder: Path,
+    scan: Scan,
+    shape: tuple[int, ...],
+    labels: list[int],
+    classes: tuple[str, ...],
+    pieces: list[int],
+) -> None:
     """Complete a folder in which the images and their names lie already, and see it safe on the disk."""
     images = np.memmap(folder / "images.u8", np.uint8, "r", shape=shape)
     known = np.array(labels, np.int64) if classes else None
@@ -73,6 +80,7 @@ def describe(folder: Path, scan: Scan, shape: tuple[int, ...], labels: list[int]
         "shape": shape,
         "names": (folder / "names.txt").stat().st_size,
         "classes": classes,
+        "pieces": pieces,
         "fingerprint": fingerprint(images, known, classes),
         "scan": scan.to_dict(),
     }
@@ -87,7 +95,7 @@ def open_store(folder: Path) -> Store | None:
     names = folder / "names.txt"
     try:
         facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-        shape, classes = tuple(facts["shape"]), tuple(facts["classes"])
+        shape, classes, pieces = tuple(facts["shape"]), tuple(facts["classes"]), tuple(facts["pieces"])
         sizes = {"images.u8": np.prod(shape, dtype=np.int64), "names.txt": facts["names"]}
         if facts["format"] != FORMAT or any((folder / file).stat().st_size != size for file, size in sizes.items()):
             return None
@@ -95,7 +103,7 @@ def open_store(folder: Path) -> Store | None:
         if labels is not None and labels.shape != shape[:1]:
             return None
         images = np.memmap(folder / "images.u8", np.uint8, "r", shape=shape)
-        return Store(images, labels, classes, facts["fingerprint"], facts["scan"], facts["source"], names)
+        return Store(images, labels, classes, facts["fingerprint"], facts["scan"], facts["source"], names, pieces)
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
 

@@ -1,4 +1,4 @@
-"""Fitting: one image brought to another size."""
+"""Fitting: one image brought to another size, or cut into pieces of it."""
 
 import numpy as np
 from PIL import Image
@@ -39,6 +39,37 @@ def fitted(pixels: Pixels, size: Size, settings: DataSettings = DEFAULTS) -> Pix
         canvas[top : top + inner[0], left : left + inner[1]] = _resized(pixels, inner)
         return canvas
     return _resized(pixels, size)
+
+
+def pieces(pixels: Pixels, size: Size, *, most: int) -> Pixels:
+    """One image cut into overlapping pieces at its own resolution, evenly spread, each half over its neighbours.
+
+    Args:
+        pixels: uint8 (h, w, C).
+        size: (height, width) of a piece.
+        most: where there would be more, so many are chosen among them.
+
+    Returns:
+        uint8 (K, height, width, C); no piece at all if the image is smaller than one.
+
+    Example:
+        >>> pieces(np.zeros((64, 100, 3), np.uint8), (64, 64), most=10).shape
+        (3, 64, 64, 3)
+    """
+    (high, wide), (height, width) = pixels.shape[:2], size
+    if high < height or wide < width:
+        return np.zeros((0, height, width, pixels.shape[2]), np.uint8)
+    places = [(top, left) for top in _spread(high, height) for left in _spread(wide, width)]
+    if len(places) > most:
+        chosen = np.random.default_rng(0).choice(len(places), size=most, replace=False)
+        places = [places[place] for place in np.sort(chosen)]
+    return np.stack([pixels[top : top + height, left : left + width] for top, left in places])
+
+
+def _spread(whole: int, part: int) -> list[int]:
+    """Where parts begin that cover the whole, each half over the next."""
+    count = 1 + -(-(whole - part) // max(part // 2, 1))
+    return [round(place * (whole - part) / max(count - 1, 1)) for place in range(count)]
 
 
 def _resized(pixels: Pixels, size: Size) -> Pixels:

@@ -26,8 +26,9 @@ class DataSettings:
     """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; None takes it from the scan: grey if all images are grey, else RGB."""
     background: str = "white"
     """What transparent parts are painted over with, and what ``fit=pad`` fills with: a colour's name or ``#rrggbb``."""
-    fit: Literal["crop", "stretch", "pad"] = "crop"
-    """How another shape is fitted: ``crop`` its middle, ``stretch`` it, or ``pad`` it with the background."""
+    fit: Literal["crop", "stretch", "pad", "cut"] = "crop"
+    """How another shape is fitted: ``crop`` its middle, ``stretch`` it, ``pad`` it with the background, or ``cut`` it
+    into overlapping pieces at its own resolution, which restoration wants."""
     on_bad: Literal["skip", "stop"] = "skip"
     """What unusable files do: ``skip`` leaves them out and lists them, ``stop`` refuses to go on."""
     max_megapixels: float = 64
@@ -46,7 +47,7 @@ class DataSettings:
                 "Type --set channels=3, or leave it out to take it from the images."
             )
         for key, allowed in (
-            ("fit", ("crop", "stretch", "pad")),
+            ("fit", ("crop", "stretch", "pad", "cut")),
             ("on_bad", ("skip", "stop")),
             ("duplicates", ("drop", "keep")),
         ):

@@ -14,7 +14,7 @@ import numpy as np
 
 from cardigan.data.cache import FORMAT, cache_folder, cannot_write, check_writable, describe, open_store, publish, sweep
 from cardigan.data.decode import Pixels, Size
-from cardigan.data.fitting import fitted
+from cardigan.data.fitting import fitted, pieces
 from cardigan.data.items import Source
 from cardigan.data.options import DEFAULTS, DataSettings
 from cardigan.data.scan import Scan
@@ -24,6 +24,8 @@ from cardigan.data.tally import Tally
 from cardigan.data.words import printable
 from cardigan.errors import CardiganError
 
+MOST_PIECES = 20_000
+"""Pieces that photos are cut into, all together."""
 _BLOCK = 2**24
 
 
@@ -76,17 +78,23 @@ def _write(
     """Fill a folder with everything that a store is; raises CardiganError for data that cannot be trained on."""
     tally = Tally(source, settings, size)
     labels: list[int] = []
+    counts: list[int] = []
     path = folder / "images.u8"
     fit: Callable[[Pixels], Pixels] = partial(fitted, size=size, settings=settings) if size else _as_is
+    if size and settings.fit == "cut":
+        fit = partial(pieces, size=size, most=max(1, MOST_PIECES // len(source)))
     with path.open("wb") as file, (folder / "names.txt").open("w", encoding="utf-8", newline="\n") as names:
         for done, finding in enumerate(survey(source, settings, fit), start=1):
             if tally.add(finding) and finding.pixels is not None and (size or len(tally.sizes) == 1):
                 # Grey images are written as RGB, for a coloured one may follow; _narrow takes that back.
                 pixels = finding.pixels
-                wide = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 and settings.channels is None else pixels
+                wide = np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 and settings.channels is None else pixels
                 file.write(np.ascontiguousarray(wide).data)
-                names.write(f"{printable(finding.item.name)}\n")
-                labels.append(-1 if finding.item.label is None else finding.item.label)
+                name, label = printable(finding.item.name), finding.item.label
+                told = [name] if pixels.ndim == 3 else [f"{name}, piece {at}" for at in range(1, len(pixels) + 1)]
+                names.writelines(f"{each}\n" for each in told)
+                labels += [-1 if label is None else label] * len(told)
+                counts.append(len(told))
             if on_progress:
                 on_progress(done, len(source))
     scan = Scan.of(tally)
@@ -100,8 +108,9 @@ def _write(
         )
     height, width = size or next(iter(tally.sizes))
     if settings.channels is None and tally.channels == 1:
-        _narrow(path, tally.kept, height * width)
-    describe(folder, scan, (tally.kept, height, width, tally.channels), labels, tally.classes)
+        _narrow(path, len(labels), height * width)
+    shape = (len(labels), height, width, tally.channels)
+    describe(folder, scan, shape, labels, tally.classes, counts if settings.fit == "cut" else [])
 
 
 def _as_is(pixels: Pixels) -> Pixels:

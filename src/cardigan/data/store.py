@@ -33,6 +33,7 @@ class Store:
         scan: the scan that belongs to it, as plain data; {} for arrays.
         source: what the user called the data.
         names_file: a line for each image with the name that its source gave it; None to count the images instead.
+        pieces: how many images in a row were cut from each photo, where they were cut; () where each stands alone.
 
     Example:
         >>> store = Store.from_arrays(np.zeros((3, 8, 8), np.uint8), labels=[0, 1, 1], classes=("no", "yes"))
@@ -47,6 +48,7 @@ class Store:
     scan: dict[str, Any] = field(default_factory=dict)
     source: str = "arrays"
     names_file: Path | None = None
+    pieces: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -57,7 +57,7 @@ class Tally:
 
     @property
     def small(self) -> int:
-        """How many images would have to be enlarged."""
+        """How many images would have to be enlarged, or are smaller than one piece."""
         if self.size is None:
             return 0
         pick = min if self.settings.fit == "pad" else max
@@ -65,9 +65,14 @@ class Tally:
         return sum(count for (high, wide), count in self.sizes.items() if pick(wanted[0] / high, wanted[1] / wide) > 1)
 
     @property
+    def cut(self) -> bool:
+        """Whether images are cut into pieces, and none is enlarged."""
+        return self.settings.fit == "cut"
+
+    @property
     def too_small(self) -> bool:
-        """Whether so many would have to be enlarged that training is refused."""
-        return self.small > SMALL_SHARE * self.count and not self.settings.allow_upscale
+        """Whether so many would have to be enlarged, or give no piece, that training is refused."""
+        return self.small > SMALL_SHARE * self.count and (self.cut or not self.settings.allow_upscale)
 
     @property
     def count(self) -> int:

@@ -35,10 +35,14 @@ def refusals(tally: Tally) -> Iterator[str]:
     if tally.size and tally.too_small:
         typical = min(tally.sizes.most_common(1)[0][0])
         small = _of(tally.small, tally.count, f"in {name} is", f"in {name} are")
-        yield (
-            f"{small} smaller than {tally.size[1]}x{tally.size[0]}; enlarged, they would teach blur. Type a smaller "
-            f"size, such as --size {typical}, or --set allow_upscale=true"
-        )
+        small = f"{small} smaller than {tally.size[1]}x{tally.size[0]}"
+        if tally.cut:
+            yield f"{small}, and no piece can be cut from them. Type a smaller size, such as --size {typical}"
+        else:
+            yield (
+                f"{small}; enlarged, they would teach blur. Type a smaller size, such as --size {typical}, or --set "
+                "allow_upscale=true"
+            )
 
 
 def _lonely_classes(tally: Tally, name: str) -> Iterator[str]:
@@ -57,7 +61,7 @@ def warnings(tally: Tally) -> Iterator[str]:
     """What the user should know before training."""
     count, settings = tally.count, tally.settings
     yield from tally.source.remarks
-    if 1 < tally.kept < FEW:
+    if 1 < tally.kept < FEW and not tally.cut:
         yield (
             f"Only {tally.kept} images: the model will very likely copy them. None can be held out to test for "
             "that, and FID means nothing at this number; look at KID and at the nearest training images."
@@ -84,7 +88,10 @@ def warnings(tally: Tally) -> Iterator[str]:
             f"{_of(tally.notes[ALPHA], count)} transparent in places and painted over with {settings.background}; "
             "choose with --set background=black, or keep alpha: --set channels=4"
         )
-    if tally.small and not tally.too_small:
+    if tally.small and tally.cut and not tally.too_small:
+        out = _of(tally.small, count, "is smaller than a piece and is", "are smaller than a piece and are")
+        yield f"{out} left out."
+    elif tally.small and not tally.too_small:
         enlarged = _of(tally.small, count, "is smaller than asked and is", "are smaller than asked and are")
         yield f"{enlarged} enlarged, which teaches blur."
     if tally.notes[MARKED]:
