@@ -57,6 +57,7 @@ ALLOWED = {
     "session": ANY,
     "launch": ANY,
     "cli": ANY,
+    "fastai": ANY,
     "__init__": ANY,
     "__main__": {"cli"},
 }

@@ -1,0 +1,272 @@
+"""fastai's data block, as far as GAN scripts write it, over Cardigan's own data room.
+
+Images are scanned, fitted and kept in a store once (see :func:`cardigan.prepare`); batches are then pairs of what
+``get_x`` makes of a file and the image in [-1, 1].
+"""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cardigan.data import DataSettings, Item, Source, Store, prepare, printable
+from cardigan.data.decode import EXTENSIONS
+from cardigan.errors import CardiganError
+from cardigan.fastai.measures import listed
+from cardigan.fastai.pictures import picture_of
+from cardigan.fastai.transforms import Normalize, Resize, ResizeMethod, channels_of, only
+from cardigan.pixels import to_float
+
+Split = tuple[list[int], list[int]]
+
+
+def get_image_files(path: str | Path, recurse: bool = True, folders: str | Sequence[str] | None = None) -> list[Path]:
+    """The image files in a folder, sorted by path; hidden ones are left out.
+
+    Source: ``fastai.data.transforms``; there, the order is that of the disk.
+
+    Args:
+        path: the folder.
+        recurse: look into its sub-folders.
+        folders: of its direct sub-folders, look only into these.
+
+    Example:
+        >>> get_image_files("no such folder")
+        []
+    """
+    root, wanted = Path(path), listed(folders)
+    found = []
+    for file in root.rglob("*") if recurse else root.glob("*"):
+        parts = file.relative_to(root).parts
+        shown = not any(part.startswith(".") for part in parts) and (not wanted or parts[0] in wanted)
+        if shown and file.suffix.lower() in EXTENSIONS and file.is_file():
+            found.append(file)
+    return sorted(found)
+
+
+def IndexSplitter(valid_idx: Iterable[int]) -> Callable[[Sequence[Any]], Split]:  # noqa: N802  (fastai's name)
+    """A splitter that validates on the items at the given places and trains on the others.
+
+    Source: ``fastai.data.transforms``.
+
+    Example:
+        >>> IndexSplitter([1])("abc")
+        ([0, 2], [1])
+    """
+    valid = [int(place) for place in valid_idx]
+
+    def splitter(items: Sequence[Any]) -> Split:
+        if wrong := [place for place in valid if not 0 <= place < len(items)]:
+            raise CardiganError(
+                f"IndexSplitter asks for item {wrong[0]} of {len(items)}; expected 0 to {len(items) - 1}."
+            )
+        return [place for place in range(len(items)) if place not in set(valid)], valid
+
+    return splitter
+
+
+@dataclass(frozen=True)
+class StoredLoader:
+    """Pairs ``(get_x(file), image)`` of a store, in batches.
+
+    Args:
+        store: the images.
+        files: the file of each.
+        get_x: makes the input of a file, anew each time.
+        bs: images in a batch.
+        shuffle: in another order each time, and without a smaller last batch; ``torch.manual_seed`` decides.
+        device: where the batches are wanted.
+    """
+
+    store: Store
+    files: Sequence[Path]
+    get_x: Callable[[Path], Any]
+    bs: int
+    shuffle: bool
+    device: torch.device
+
+    def __len__(self) -> int:
+        """Batches."""
+        return len(self.files) // self.bs if self.shuffle else -(-len(self.files) // self.bs)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """All batches once."""
+        count = len(self.files)
+        order = torch.randperm(count) if self.shuffle else torch.arange(count)
+        for start in range(0, len(self) * self.bs, self.bs):
+            yield self._drawn(order[start : start + self.bs].numpy())
+
+    def _drawn(self, places: Any) -> tuple[Tensor, Tensor]:
+        inputs = torch.stack([torch.as_tensor(self.get_x(self.files[place])) for place in places])
+        images = to_float(torch.from_numpy(np.ascontiguousarray(self.store.images[places])).to(self.device))
+        return inputs.as_subclass(Tensor).to(self.device), images
+
+    def one_batch(self) -> tuple[Tensor, Tensor]:
+        """A batch."""
+        return next(iter(self))
+
+    def show_batch(self, max_n: int = 9, ncols: int | None = None) -> Image.Image:
+        """A picture of real images; a notebook shows it. The inputs, being noise, are not shown."""
+        picture = picture_of(self.one_batch()[1][:max_n], columns=ncols)
+        assert picture is not None
+        return picture
+
+
+@dataclass(frozen=True)
+class DataLoaders:
+    """The training and the validation data.
+
+    Args:
+        train: shuffled, without a smaller last batch.
+        valid: in order; empty where nothing was set aside.
+        path: where learners keep files.
+    """
+
+    train: StoredLoader
+    valid: Sequence[Any] | StoredLoader
+    path: Path
+
+    @property
+    def bs(self) -> int:
+        """Images in a batch."""
+        return self.train.bs
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are."""
+        return self.train.device
+
+    def __getitem__(self, place: int) -> Any:
+        return (self.train, self.valid)[place]
+
+    def one_batch(self) -> tuple[Tensor, Tensor]:
+        """A training batch: inputs and images."""
+        return self.train.one_batch()
+
+    def show_batch(self, max_n: int = 9, ncols: int | None = None) -> Image.Image:
+        """A picture of real images; a notebook shows it."""
+        return self.train.show_batch(max_n, ncols)
+
+
+class DataBlock:
+    """How files become pairs of an input and an image.
+
+    Only what GANs on noise need is here; for other pairs, give a learner two PyTorch DataLoaders.
+
+    Source: ``fastai.data.block``.
+
+    Args:
+        blocks: ``(TransformBlock, ImageBlock)``, or ``(TransformBlock, ImageBlock(PILImageBW))`` for grey images.
+        get_items: ``(source) -> files``.
+        splitter: ``(files) -> (training places, validation places)``.
+        get_x: ``(file) -> input``, such as :func:`generate_noise`; called anew for each image of each batch.
+        item_tfms: ``Resize(...)``; None keeps the size that all images must then share.
+        batch_tfms: ``Normalize.from_stats(0.5, 0.5)``, which is not optional: images are always in [-1, 1].
+        **other: anything else of fastai's, to be refused.
+
+    Raises:
+        CardiganError: if something is asked for that is not offered.
+    """
+
+    def __init__(
+        self,
+        blocks: Any = None,
+        get_items: Callable[[Any], Iterable[Any]] = get_image_files,
+        splitter: Callable[[Sequence[Any]], Any] | None = None,
+        get_x: Callable[[Any], Any] | None = None,
+        item_tfms: Any = None,
+        batch_tfms: Any = None,
+        **other: Any,
+    ) -> None:
+        if other:
+            raise CardiganError(
+                f"DataBlock does not know {', '.join(other)}; expected only blocks, get_items, splitter, get_x, "
+                "item_tfms and batch_tfms. For other data, give the learner two PyTorch DataLoaders, for training and "
+                "validation."
+            )
+        self.channels = channels_of(blocks)
+        if get_x is None:
+            raise CardiganError("get_x is None; expected what makes an input of a file. Type get_x=generate_noise.")
+        self.get_items, self.get_x, self.splitter = get_items, get_x, splitter or IndexSplitter([])
+        self.resize = only(Resize, item_tfms, "item_tfms")
+        if only(Normalize, batch_tfms, "batch_tfms") is None:
+            raise CardiganError(
+                "batch_tfms is None; expected a Normalize, for images are always in [-1, 1] here, as generators draw. "
+                "Type batch_tfms=Normalize.from_stats([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])."
+            )
+
+    def dataloaders(
+        self, source: Any, path: str | Path = ".", bs: int = 64, device: torch.device | str | None = None
+    ) -> DataLoaders:
+        """Prepare the images and give the loaders.
+
+        Args:
+            source: what ``get_items`` is given: a folder.
+            path: where learners keep files.
+            bs: images in a batch.
+            device: where batches are wanted; by default a GPU if there is one.
+
+        Raises:
+            CardiganError: if there are no images, or fewer than one batch.
+        """
+        files = [Path(item) for item in self.get_items(source)]
+        training, validation = ([files[int(place)] for place in places] for places in self.splitter(files))
+        if not training:
+            raise CardiganError(
+                f"There are no training images in {printable(str(source))}; expected some. Check the path."
+            )
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        loaders = [
+            self._loader(part, source, bs, place == 0, device) for place, part in enumerate((training, validation))
+        ]
+        train, valid = loaders
+        assert train is not None
+        if bs < 1 or not len(train):
+            raise CardiganError(
+                f"bs is {bs} for {len(train.files)} training images; expected 1 to {len(train.files)}. "
+                f"Type bs={len(train.files)}."
+            )
+        return DataLoaders(train, [] if valid is None else valid, Path(path))
+
+    def _loader(
+        self, files: list[Path], source: Any, bs: int, shuffle: bool, device: torch.device
+    ) -> StoredLoader | None:
+        if not files:
+            return None
+        method = ResizeMethod.Crop if self.resize is None else self.resize.method
+        settings = DataSettings(
+            channels=self.channels,
+            background="black",
+            fit=method.value,
+            allow_upscale=True,  # fastai enlarges without a word, and code that moves over expects it
+            duplicates="keep",  # the splitter's places count every file
+            labels=False,
+        )
+        store = prepare(source_of(files, str(source)), size=self.resize and self.resize.size, settings=settings)
+        if len(store) < len(files):
+            bad = store.scan.get("bad") or [("?", "?")]
+            warnings.warn(
+                f"{len(files) - len(store)} of {len(files)} images cannot be used, such as {bad[0][0]}: {bad[0][1]}.",
+                stacklevel=3,
+            )
+        by_name = {printable(str(file)): file for file in files}
+        kept = [by_name.get(name, Path(name)) for name in store.names(range(len(store)))]
+        return StoredLoader(store, kept, self.get_x, max(1, bs), shuffle, device)
+
+
+def source_of(files: Sequence[Path], name: str) -> Source:
+    """Some files as a source of the data room."""
+    digest = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        digest.update(os.fsencode(file.resolve()) + f"/{status.st_size}/{status.st_mtime_ns}\n".encode())
+    items = tuple(Item(str(file), file.read_bytes) for file in files)
+    return Source(name, f"{len(files):,} files", items, digest.hexdigest())

@@ -1,0 +1,279 @@
+"""fastai's GAN learner over the one loop: two networks, two optimizers, one trainer that holds the mode."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cardigan import objectives
+from cardigan.contracts import GAN, Batch, Player, Progress, Step, Turn
+from cardigan.fastai.adapters import AsDiscriminator, AsGenerator, Game
+from cardigan.fastai.callbacks import FixedGANSwitcher, GANTrainer
+from cardigan.fastai.events import Callback
+from cardigan.fastai.gan import GANLoss, GANModule, gan_loss_from_func
+from cardigan.fastai.learner import MOMS, Learner, refuse
+from cardigan.fastai.measures import listed
+from cardigan.fastai.optimizers import Adam, trainable_params
+from cardigan.regularizers import WeightClipping
+
+
+class GANLearner(Learner):
+    """A generator and a critic, trained in turns.
+
+    Against fastai: each network has its own optimizer, so the one that does not play stands still to the last bit
+    (there both share one, whose momentum and weight decay move the other, too); what was frozen stays frozen; the mode
+    that a callback sees is the one that played. See also :class:`GANTrainer` and the switchers.
+
+    Source: ``fastai.vision.gan``.
+
+    Args:
+        dls: as for :class:`Learner`: ``(noise, real images)``, or ``(poor images, good images)``.
+        generator: makes images of the input.
+        critic: judges images.
+        gen_loss_func: ``(fake_pred, output, target) -> Tensor``.
+        crit_loss_func: ``(real_pred, fake_pred) -> Tensor``; the sign is yours.
+        switcher: says when the other one plays; by default :class:`FixedGANSwitcher`, one batch each.
+        gen_first: the generator begins.
+        switch_eval: the network that does not play is in evaluation mode.
+        show_img: keep a picture of generated images after each epoch.
+        clip: clip the critic's weights after each of its steps.
+        cbs: more callbacks.
+        metrics: functions of generated images and targets. ``gen_loss`` and ``crit_loss`` are always there, of the
+            training batches smoothed.
+        loss_func: None, for the two losses are the loss.
+        opt_func: as for :class:`Learner`; called once for each network.
+        lr: the learning rate of both; a slice spreads it over the splitter's groups.
+        splitter: gives the parameters of a :class:`GANModule`, or lists of them, one for each group.
+        path: where files are kept.
+        model_dir: the folder in it.
+        wd: weight decay; None leaves the optimizer's own.
+        wd_bn_bias: weight decay reaches biases and the parameters of normalisation layers too.
+        train_bn: True, as for :class:`Learner`.
+        moms: (0.95, 0.85, 0.95), as for :class:`Learner`.
+        default_cbs: have a :class:`Recorder`.
+
+    Example:
+        >>> pairs = [(torch.randn(4, 2), torch.rand(4, 3)) for _ in range(6)]
+        >>> learn = GANLearner.wgan(pairs, nn.Linear(2, 3), nn.Linear(3, 1))
+        >>> with learn.no_logging():
+        ...     learn.fit(2, 1e-3)
+        >>> len(learn.gan_trainer.crit_losses), len(learn.gan_trainer.gen_losses)
+        (10, 2)
+    """
+
+    players: tuple[Player, ...] = ("discriminator", "generator")
+    gan_trainer: GANTrainer
+
+    def __init__(
+        self,
+        dls: Any,
+        generator: nn.Module,
+        critic: nn.Module,
+        gen_loss_func: Callable,
+        crit_loss_func: Callable,
+        switcher: Callback | None = None,
+        gen_first: bool = False,
+        switch_eval: bool = True,
+        show_img: bool = True,
+        clip: float | None = None,
+        cbs: Any = None,
+        metrics: Sequence | Callable | None = None,
+        loss_func: Callable | None = None,
+        opt_func: Callable[..., torch.optim.Optimizer] = Adam,
+        lr: float | slice = 0.001,
+        splitter: Callable = trainable_params,
+        path: str | Path | None = None,
+        model_dir: str | Path = "models",
+        wd: float | int | None = None,
+        wd_bn_bias: bool = False,
+        train_bn: bool = True,
+        moms: tuple = MOMS,
+        default_cbs: bool = True,
+    ) -> None:
+        refuse("loss_func", loss_func, None, "gen_loss_func and crit_loss_func are the losses")
+        model = GANModule(generator, critic)
+        trainer = GANTrainer(clip=clip, switch_eval=switch_eval, gen_first=gen_first, show_img=show_img)
+        self._clip = clip
+        super().__init__(
+            dls,
+            model,
+            GANLoss(gen_loss_func, crit_loss_func, model),
+            opt_func=opt_func,
+            lr=lr,
+            splitter=splitter,
+            cbs=[*listed(cbs), trainer, switcher or FixedGANSwitcher()],
+            metrics=metrics,
+            path=path,
+            model_dir=model_dir,
+            wd=wd,
+            wd_bn_bias=wd_bn_bias,
+            train_bn=train_bn,
+            moms=moms,
+            default_cbs=default_cbs,
+        )
+
+    @classmethod
+    def from_learners(
+        cls,
+        gen_learn: Learner,
+        crit_learn: Learner,
+        switcher: Callback | None = None,
+        weights_gen: Sequence[float] | None = None,
+        gen_first: bool = False,
+        switch_eval: bool = True,
+        show_img: bool = True,
+        clip: float | None = None,
+        cbs: Any = None,
+        metrics: Sequence | Callable | None = None,
+        loss_func: Callable | None = None,
+        opt_func: Callable[..., torch.optim.Optimizer] = Adam,
+        lr: float | slice = 0.001,
+        splitter: Callable = trainable_params,
+        path: str | Path | None = None,
+        model_dir: str | Path = "models",
+        wd: float | int | None = None,
+        wd_bn_bias: bool = False,
+        train_bn: bool = True,
+        moms: tuple = MOMS,
+        default_cbs: bool = True,
+    ) -> "GANLearner":
+        """A GAN of a generator pretrained on content and a critic pretrained as a classifier.
+
+        The data is that of ``gen_learn``; the losses are mixed by :func:`gan_loss_from_func`.
+
+        Args:
+            gen_learn: holds the generator, its data and a loss on images.
+            crit_learn: holds the critic and a loss on predictions, such as ``AdaptiveLoss(nn.BCEWithLogitsLoss())``.
+            switcher: as for the class, like all that follows but the next.
+            weights_gen: what the critic's and the images' part weigh in the generator's loss; None is (1, 1).
+        """
+        arguments = {name: value for name, value in locals().items() if name not in _OF_LEARNERS}
+        losses = gan_loss_from_func(gen_learn.loss_func, crit_learn.loss_func, weights_gen=weights_gen)
+        return cls(gen_learn.dls, gen_learn.model, crit_learn.model, *losses, **arguments)
+
+    @classmethod
+    def wgan(
+        cls,
+        dls: Any,
+        generator: nn.Module,
+        critic: nn.Module,
+        switcher: Callback | None = None,
+        clip: float | None = 0.01,
+        switch_eval: bool = False,
+        gen_first: bool = False,
+        show_img: bool = True,
+        cbs: Any = None,
+        metrics: Sequence | Callable | None = None,
+        loss_func: Callable | None = None,
+        opt_func: Callable[..., torch.optim.Optimizer] = Adam,
+        lr: float | slice = 0.001,
+        splitter: Callable = trainable_params,
+        path: str | Path | None = None,
+        model_dir: str | Path = "models",
+        wd: float | int | None = None,
+        wd_bn_bias: bool = False,
+        train_bn: bool = True,
+        moms: tuple = MOMS,
+        default_cbs: bool = True,
+    ) -> "GANLearner":
+        """A Wasserstein GAN with clipped weights: five batches for the critic, one for the generator.
+
+        High means real here, as everywhere in Cardigan; fastai's critic is low on real images. The shown losses are
+        the same, for a critic with its last layer negated plays the same game.
+
+        The optimizer stays Adam with 0.001 unless you say otherwise, as in fastai. The paper has RMSProp with 5e-5,
+        for momentum makes a clipped critic unstable.
+
+        Source: *Wasserstein GAN*, Arjovsky, Chintala and Bottou, 2017.
+
+        Args:
+            dls: as for the class, like all that follows, with other defaults.
+            generator: makes images of noise.
+            critic: judges images; no sigmoid.
+            switcher: by default ``FixedGANSwitcher(n_crit=5, n_gen=1)``.
+        """
+        arguments = {name: value for name, value in locals().items() if name not in _OF_LEARNERS}
+        arguments["switcher"] = switcher or FixedGANSwitcher(n_crit=5, n_gen=1)
+        game = objectives.wasserstein()
+
+        def gen_loss_func(fake_pred: Tensor, output: Tensor, target: Tensor) -> Tensor:
+            assert game.generator is not None
+            return game.generator(real=None, fake=fake_pred).mean()
+
+        def crit_loss_func(real_pred: Tensor, fake_pred: Tensor) -> Tensor:
+            return game.discriminator(real=real_pred, fake=fake_pred).mean()
+
+        return cls(gen_loss_func=gen_loss_func, crit_loss_func=crit_loss_func, **arguments)
+
+    @property
+    def generator(self) -> nn.Module:
+        """The generator."""
+        return self.model.generator
+
+    @property
+    def critic(self) -> nn.Module:
+        """The critic."""
+        return self.model.critic
+
+    @property
+    def gen_mode(self) -> bool:
+        """Whether the generator plays."""
+        return self.gan_trainer.gen_mode
+
+    def _game(self) -> GAN:
+        loss = self.loss_func
+        game = Game(loss.crit_loss_func, loss.gen_loss_func, name="gan_loss", watch=self._watch)
+        clipping = () if self._clip is None else (WeightClipping(self._clip),)
+        return GAN(AsGenerator(self.model.generator), AsDiscriminator(self.model.critic), game, projections=clipping)
+
+    def _turn(self, progress: Progress) -> Turn:
+        return ("generator",) if self.gan_trainer.gen_mode else ("discriminator",)
+
+    def _watch(self, step: Step, loss: Tensor) -> None:
+        self.loss = loss.detach().mean()
+        if step.player == "generator":
+            self.pred, self.loss_func.gen_loss = step.fake.detach(), self.loss
+            self.xb, self.yb = (step.source,), (step.real,)
+        else:
+            assert step.real_logits is not None
+            self.pred, self.loss_func.crit_loss = step.real_logits.detach(), self.loss
+            self.xb, self.yb = (step.real,), (step.source,)
+
+    def _measure(self) -> None:
+        if self.gan_trainer.gen_mode:
+            super()._measure()
+
+    def fit(
+        self, n_epoch: int, lr: Any = None, wd: float | None = None, cbs: Any = None, reset_opt: bool = False
+    ) -> None:
+        """As :meth:`Learner.fit`; afterwards ``model(noise)`` draws, for it is in generator and evaluation mode."""
+        try:
+            super().fit(n_epoch, lr, wd, cbs, reset_opt)
+        finally:
+            self.model.switch(True)
+            self.loss_func.switch(True)
+
+    @property
+    def metric_names(self) -> list[str]:
+        """The metrics, and the losses of both players."""
+        return [*self.metrics, "gen_loss", "crit_loss"]
+
+    def train_values(self) -> list[float]:
+        """The metrics over the generator's batches of this epoch, and both losses, smoothed."""
+        trainer = self.gan_trainer
+        return [*self._averages.values, float(trainer.gen_loss.value), float(trainer.crit_loss.value)]
+
+    def _judged(self, batch: Batch) -> list[Any]:
+        """The generator's loss, the metrics, and the losses of both players."""
+        gan, loss, labels = self.gan, self.loss_func, batch.labels
+        output = gan.generator(batch.source, labels)
+        fake_pred, real_pred = gan.discriminator(output, labels), gan.discriminator(batch.real, labels)
+        gen_loss = loss.gen_loss_func(fake_pred, output, batch.real).mean()
+        metrics = [metric(output, batch.real) for metric in self.metrics.values()]
+        return [gen_loss, *metrics, gen_loss, loss.crit_loss_func(real_pred, fake_pred).mean()]
+
+
+_OF_LEARNERS = ("cls", "gen_learn", "crit_learn", "weights_gen")
+"""What a class method reads itself; everything else is an argument of the class."""

@@ -1,0 +1,144 @@
+"""What a data block is told: blocks, a size and a normalisation."""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any
+
+import torch
+
+from cardigan.errors import CardiganError
+from cardigan.fastai.measures import listed
+
+
+class ResizeMethod(Enum):
+    """How an image of another shape is fitted: its middle is cropped, it is squished, or padded."""
+
+    Squish = "stretch"
+    Crop = "crop"
+    Pad = "pad"
+
+
+class PadMode(Enum):
+    """What padding is filled with; only ``Zeros``, which is black, is offered."""
+
+    Zeros = "zeros"
+    Border = "border"
+    Reflection = "reflection"
+
+
+class Resize:
+    """The size of the images.
+
+    Against fastai: ``Crop`` takes the middle always, and not another place each time; shrinking is done once, filtered
+    over all pixels.
+
+    Source: ``fastai.vision.augment``.
+
+    Args:
+        size: pixels a side, or (height, width).
+        method: how other shapes are fitted.
+        pad_mode: with ``ResizeMethod.Pad`` it must be ``PadMode.Zeros``; not read otherwise.
+
+    Raises:
+        CardiganError: if padding is to be filled with anything but black.
+
+    Example:
+        >>> Resize(64).size
+        (64, 64)
+    """
+
+    def __init__(
+        self,
+        size: int | tuple[int, int],
+        method: ResizeMethod = ResizeMethod.Crop,
+        pad_mode: PadMode = PadMode.Reflection,
+    ) -> None:
+        self.method = ResizeMethod[method] if isinstance(method, str) else method
+        if self.method is ResizeMethod.Pad and pad_mode is not PadMode.Zeros:
+            raise CardiganError(
+                f"pad_mode is {pad_mode}; expected PadMode.Zeros, for images are padded with black only. "
+                "Type Resize(size, method=ResizeMethod.Pad, pad_mode=PadMode.Zeros)."
+            )
+        height, width = size if isinstance(size, Sequence) else (size, size)
+        self.size = (int(height), int(width))
+
+
+class Normalize:
+    """Pixels from [0, 1] to [-1, 1]; made by :meth:`from_stats`."""
+
+    @classmethod
+    def from_stats(cls, mean: Any, std: Any) -> "Normalize":
+        """The only normalisation that fits networks which end in tanh: mean 0.5 and deviation 0.5.
+
+        Source: ``fastai.data.transforms``.
+
+        Args:
+            mean: 0.5, for each channel or for all.
+            std: likewise.
+
+        Raises:
+            CardiganError: if they are anything else.
+
+        Example:
+            >>> norm = Normalize.from_stats(torch.tensor([0.5, 0.5, 0.5]), torch.tensor([0.5, 0.5, 0.5]))
+        """
+        for name, given in (("mean", mean), ("std", std)):
+            values = torch.as_tensor(given, dtype=torch.float64).flatten()
+            if len(values) not in (1, 3) or not bool((values == 0.5).all()):
+                raise CardiganError(
+                    f"The {name} to normalise with is {values.tolist()}; expected 0.5 for each channel, which maps "
+                    "pixels to [-1, 1], where generators draw (they end in tanh). "
+                    "Type Normalize.from_stats([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])."
+                )
+        return cls()
+
+
+class PILImage:
+    """Images in colour; what ``ImageBlock`` reads unless told otherwise."""
+
+    channels = 3
+
+
+class PILImageBW(PILImage):
+    """Grey images."""
+
+    channels = 1
+
+
+class TransformBlock:
+    """The first block: whatever ``get_x`` makes of a file."""
+
+
+class ImageBlock:
+    """The second block: the image in the file.
+
+    Args:
+        cls: :class:`PILImage` for colour, :class:`PILImageBW` for grey.
+    """
+
+    def __init__(self, cls: type[PILImage] = PILImage) -> None:
+        self.cls = cls
+
+
+def channels_of(blocks: Any) -> int:
+    """The channels that two blocks ask for."""
+    first, second = blocks if isinstance(blocks, Sequence) and len(blocks) == 2 else (None, None)
+    image = second() if isinstance(second, type) and issubclass(second, ImageBlock) else second
+    noise = isinstance(first, TransformBlock) or (isinstance(first, type) and issubclass(first, TransformBlock))
+    if not noise or not isinstance(image, ImageBlock):
+        raise CardiganError(
+            f"blocks is {blocks}; expected (TransformBlock, ImageBlock). For other data, give the learner two "
+            "PyTorch DataLoaders, (training, validation), such as of (poor images, good images)."
+        )
+    return image.cls.channels
+
+
+def only(kind: type, given: Any, name: str) -> Any:
+    """The one transform of a kind that was given, or None."""
+    found = listed(given)
+    if len(found) > 1 or not all(isinstance(each, kind) for each in found):
+        raise CardiganError(
+            f"{name} is {given!r}; expected one {kind.__name__} and nothing else. Augment what the critic sees with "
+            "cardigan.augment, or give the learner your own DataLoaders."
+        )
+    return found[0] if found else None
