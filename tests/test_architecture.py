@@ -38,6 +38,8 @@ ALLOWED = {
     # data
     "data": {"errors", "data"},
     "data/batches": {"errors", "data", "pixels", "contracts", "randomness"},
+    # numbers from pictures
+    "metrics": {"errors"},
     # the heart
     "training": LEAVES | {"training"},
     # those who watch
