@@ -166,7 +166,7 @@ def parse(text: str) -> Degradation:
     """
     damages = []
     for part in text.split("+"):
-        found = re.fullmatch(r"\s*([a-z]+?)(\d*)(?:-(\d+))?\s*", part.lower())
+        found = re.fullmatch(r"\s*([a-z]+?)(?:(\d+)(?:-(\d+))?)?\s*", part.lower())
         kind = found[1] if found else ""
         if found is None or kind not in LIMITS or (kind == "grey") == bool(found[2]):
             raise CardiganError(
