@@ -1,5 +1,6 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -7,7 +8,7 @@ from torch.nn.utils import parametrize
 
 from cardigan import models, objectives
 from cardigan.contracts import GAN, Batch, Step, Unchanged
-from cardigan.regularizers import R1, R2, GradientPenalty, WeightClipping, slopes, spectral_norm
+from cardigan.regularizers import R1, R2, Content, GradientPenalty, WeightClipping, slopes, spectral_norm
 from cardigan.training.ema import Average
 from cardigan.training.steps import Fakes, play
 
@@ -168,6 +169,37 @@ def test_the_total_is_the_sum_of_the_losses():
     assert set(played.losses) == {"adversarial", "r1", "r2"}
     parts = [value.item() for value in played.losses.values()]
     assert played.total.item() == pytest.approx(sum(parts), rel=1e-5)
+
+
+def test_the_content_loss_is_each_images_own_mean_absolute_difference():
+    real = torch.randn(3, 2, 3, 4)
+    shifts = torch.tensor([0.5, -0.25, 0.0])
+    looked = step(Quadratic(), real, real + shifts[:, None, None, None])
+    torch.testing.assert_close(Content(weight=4.0)(looked), torch.tensor([2.0, 1.0, 0.0]), atol=1e-5, rtol=1e-5)
+    real, fake = images()
+    expected = [np.abs(a - b).mean() for a, b in zip(real.numpy(), fake.numpy(), strict=True)]
+    np.testing.assert_allclose(Content()(step(Quadratic(), real, fake)).detach(), expected, rtol=1e-5)
+
+
+def test_the_content_losss_gradient_is_the_sign_of_the_difference():
+    real, fake = images()
+    looked = step(Quadratic(), real, fake)
+    Content(weight=3.0)(looked).sum().backward()
+    np.testing.assert_allclose(looked.fake.grad, 3.0 / 24 * np.sign((fake - real).numpy()), rtol=1e-6)
+
+
+def test_the_content_loss_is_the_generators_in_every_step_and_looks_past_the_augmentation():
+    assert repr(Content(weight=2.0)) == "Content(weight=2.0)"
+    gan = small_gan(Content(weight=2.0))
+    gan.augment = lambda pixels: 3 * pixels
+    batch = Batch(torch.rand(6, 1, 4, 4) * 2 - 1)
+    fakes = Fakes(torch.rand(6, 1, 4, 4) * 2 - 1, torch.randn(6, 3), None)
+    for steps in range(3):
+        losses = play(gan, "generator", batch, fakes, steps=steps).losses
+        assert set(losses) == {"adversarial", "content"}
+        expected = 2.0 * (fakes.images - batch.real).abs().mean().item()
+        assert losses["content"].item() == pytest.approx(expected, rel=1e-5)
+        assert "content" not in play(gan, "discriminator", batch, fakes, steps=steps).losses
 
 
 def test_weight_clipping_clamps_every_parameter_and_nothing_within():

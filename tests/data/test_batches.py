@@ -152,3 +152,47 @@ def test_a_batch_of_nothing_is_refused():
     store = Store.from_arrays(np.zeros((4, 8, 8, 1), dtype=np.uint8))
     with pytest.raises(CardiganError, match="batch_size is 0, expected at least 1"):
         batches(store, batch_size=0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(count=st.integers(4, 23), size=st.integers(1, 23), seed=st.integers(0, 3), data=st.data())
+def test_chosen_places_and_no_others_come_once_in_each_pass(count, size, seed, data):
+    chosen = data.draw(st.lists(st.integers(0, count - 1), min_size=1, unique=True))
+    store = numbered(count, classes=3)
+    drawn = batches(store, batch_size=min(size, len(chosen)), seed=seed, places=np.array(chosen))
+    total = 3 * len(chosen)
+    seen = []
+    while len(seen) < total:
+        batch = drawn.at(len(seen))
+        assert numbers(batch) == batch.indices.tolist()
+        assert batch.labels.tolist() == [number % 3 for number in numbers(batch)]
+        seen += numbers(batch)
+    for start in range(0, total, len(chosen)):
+        assert sorted(seen[start : start + len(chosen)]) == sorted(chosen)
+
+
+def test_all_places_are_no_choice_and_chosen_ones_are_shuffled():
+    store, chosen = numbered(200), np.arange(0, 200, 2)
+    one, other = batches(store, batch_size=50), batches(store, batch_size=50, places=np.arange(200))
+    assert all(torch.equal(one.at(clock).indices, other.at(clock).indices) for clock in (0, 50, 150, 900))
+    drawn = batches(store, batch_size=100, places=chosen)
+    passes = [drawn.at(clock).indices.tolist() for clock in (0, 100)]
+    for order in passes:
+        assert sum(a == b for a, b in zip(order, chosen.tolist(), strict=True)) < 10  # 1 is expected of chance
+    assert sum(a == b for a, b in zip(*passes, strict=True)) < 10
+
+
+def test_chosen_places_are_found_where_pixels_are_streamed(monkeypatch):
+    store, chosen = numbered(10), np.array([1, 8, 4])
+    resident = StoredBatches(store, batch_size=2, places=chosen)
+    monkeypatch.setattr(module, "free_memory", lambda device: 0)
+    streamed = StoredBatches(store, batch_size=2, places=chosen)
+    assert streamed._resident is None
+    for clock in (0, 2, 4, 60):
+        assert torch.equal(resident.at(clock).real, streamed.at(clock).real)
+
+
+def test_fewer_chosen_places_than_a_batch_is_said():
+    message = "The data has 5 images, fewer than one batch of 8. Use --set batch_size=2 or less, or add images."
+    with pytest.raises(CardiganError, match=re.escape(message)):
+        batches(numbered(50), batch_size=8, places=np.arange(5))

@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
+from cardigan.data import DataSettings, prepare
 from cardigan.data import cache as module
-from cardigan.data import prepare
 from cardigan.errors import CardiganError
 
 
@@ -118,3 +118,32 @@ def test_the_cache_follows_the_environment(made, monkeypatch, tmp_path):
     (folder,) = (tmp_path / "xdg" / "cardigan").iterdir()
     facts = json.loads((folder / "store.json").read_text())
     assert facts["shape"] == [2, 16, 16, 3]
+
+
+def test_a_damaged_store_of_pieces_is_cut_again(made, cache):
+    images, cut = [noise(index, (24, 16, 3)) for index in range(3)], DataSettings(fit="cut")
+    whole = prepare(made(images), size=(16, 16), settings=cut)
+    assert whole.pieces == (2, 2, 2)
+    expected = np.array(whole.images)
+    (folder,) = cache.iterdir()
+    facts = json.loads((folder / "store.json").read_text())
+
+    def again():
+        calls = []
+        store = prepare(made(images), size=(16, 16), settings=cut, on_progress=lambda *done: calls.append(done))
+        np.testing.assert_array_equal(store.images, expected)
+        assert (store.pieces, store.names([5])) == ((2, 2, 2), ["2, piece 2"])
+        assert list(cache.iterdir()) == [folder]
+        return len(calls)
+
+    assert again() == 0
+    older = {key: value for key, value in facts.items() if key != "pieces"}
+    for changed in (older, {**facts, "format": facts["format"] - 1}, {**facts, "pieces": None}, []):
+        (folder / "store.json").write_text(json.dumps(changed))
+        assert again() == 3
+        assert again() == 0
+    with (folder / "images.u8").open("r+b") as file:
+        file.truncate(16 * 16 * 3 * 5)
+    assert again() == 3
+    (folder / "names.txt").write_text("0\n1\n2\n")
+    assert again() == 3

@@ -1,6 +1,6 @@
 import json
 
-from cardigan.data import open_source
+from cardigan.data import DataSettings, open_source
 from cardigan.data import scan as scan_function
 from cardigan.data.scan import scan
 
@@ -47,3 +47,14 @@ def test_shared_photos_scan(shared):
     assert found.count == 98
     assert found.modes == {"RGB": 97, "L": 1}
     assert found.bad == ()
+
+
+def test_a_scan_for_pieces_warns_of_no_copying(zoo):
+    cut = scan(zoo, settings=DataSettings(fit="cut"))
+    assert not [text for text in cut.warnings if "copy them" in text]
+    assert (cut.count, cut.refusals) == (10, ())
+    refused = scan(zoo, settings=DataSettings(fit="cut"), size=(64, 64))
+    assert refused.refusals[0].startswith("10 of 10 images in ")
+    assert refused.refusals[0].endswith(
+        " are smaller than 64x64, and no piece can be cut from them. Type a smaller size, such as --size 24"
+    )

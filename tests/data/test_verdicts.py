@@ -93,3 +93,31 @@ def test_on_bad_stop_refuses(made):
         .refusals[0]
         .startswith("1 file in made cannot be used: 0 (8x2 is too small")
     )
+
+
+def test_photos_that_give_no_piece_are_counted_and_refused_above_a_fifth(made):
+    def pixels(index):
+        return np.full((16 if index < 8 else 12, 24), index, np.uint8)
+
+    cut = DataSettings(fit="cut")
+    few = scan(made(10, pixels=pixels), size=(16, 16), settings=cut)
+    assert few.refusals == ()
+    assert few.warnings == ("2 of 10 images are smaller than a piece and are left out.",)
+    many = scan(made(10, pixels=pixels), size=(20, 16), settings=cut)
+    assert many.refusals == (
+        "10 of 10 images in made are smaller than 16x20, and no piece can be cut from them. Type a smaller size, such "
+        "as --size 16",
+    )
+    assert many.warnings == ()
+    assert scan(made(10, pixels=pixels), size=(12, 24), settings=cut).warnings == ()
+    assert scan(made(10, pixels=pixels), settings=cut).warnings == ()
+    forced = DataSettings(fit="cut", allow_upscale=True)
+    assert scan(made(10, pixels=pixels), size=(20, 16), settings=forced).refusals == many.refusals
+    one = scan(made(9, pixels=pixels), size=(16, 16), settings=cut)
+    assert one.warnings == ("1 of 9 images is smaller than a piece and is left out.",)
+    lying = scan(
+        made(3, pixels=lambda index: np.full((12 + 4 * (index > 0), 24), index, np.uint8)), size=(13, 8), settings=cut
+    )
+    assert lying.refusals[0].startswith(
+        "1 of 3 images in made is smaller than 8x13, and no piece can be cut from them."
+    )
