@@ -245,12 +245,24 @@ def test_photos_smaller_than_a_piece_are_left_out_with_a_warning(made):
     images = [noise(at, (24, 16, 3)) for at in range(8)]
     images[3] = noise(3, (15, 90, 3))
     store = prepare(made(images), size=(16, 16), settings=CUT)
-    assert store.pieces == (2, 2, 2, 0, 2, 2, 2, 2)
-    assert len(store) == 14
+    assert store.pieces == (2,) * 7
+    assert (len(store), store.scan["count"], store.scan["kept"]) == (14, 8, 7)
     assert store.names([5, 6]) == ["2, piece 2", "4, piece 1"]
     np.testing.assert_array_equal(store.images[6], images[4][:16])
     assert store.scan["warnings"] == ["1 of 8 images is smaller than a piece and is left out."]
     assert prepare(made(images), size=(16, 16), settings=CUT).pieces == store.pieces
+
+
+def test_a_class_whose_photos_give_too_few_pieces_is_no_class(made):
+    images = [noise(at, (24 if at < 9 else 15, 16, 3)) for at in range(11)]
+    source = made(images, [0] * 9 + [1] * 2, ("cat", "dog"))
+    assert refusal(source, size=(16, 16), settings=CUT) == (
+        "1 class in made has fewer than 2 images: dog (0). Add images to them or remove them, or train without "
+        "classes: --set labels=false"
+    )
+    store = prepare(source, size=(15, 16), settings=CUT)
+    assert (store.pieces, store.labels.tolist()) == ((3,) * 9 + (1,) * 2, [0] * 27 + [1] * 2)
+    assert "classes" not in refusal(source, size=(25, 16), settings=CUT)  # more images would not help
 
 
 def test_a_size_above_all_photos_is_refused(made, cache):

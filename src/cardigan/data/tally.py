@@ -49,7 +49,8 @@ class Tally:
         group = self.groups.setdefault(finding.digest, [])
         group.append(finding.item)
         self.conflicts += group[0].label != finding.item.label
-        keep = len(group) == 1 or self.settings.duplicates == "keep"
+        wanted = len(group) == 1 or self.settings.duplicates == "keep"
+        keep = wanted and not (self.cut and self._is_small(finding.size))
         self.kept += keep
         if keep and finding.item.label is not None:
             self.labels[finding.item.label] += 1
@@ -58,11 +59,13 @@ class Tally:
     @property
     def small(self) -> int:
         """How many images would have to be enlarged, or are smaller than one piece."""
+        return sum(count for size, count in self.sizes.items() if self._is_small(size))
+
+    def _is_small(self, size: Size) -> bool:
         if self.size is None:
-            return 0
+            return False
         pick = min if self.settings.fit == "pad" else max
-        wanted = self.size
-        return sum(count for (high, wide), count in self.sizes.items() if pick(wanted[0] / high, wanted[1] / wide) > 1)
+        return pick(self.size[0] / size[0], self.size[1] / size[1]) > 1
 
     @property
     def cut(self) -> bool:

@@ -31,7 +31,8 @@ def refusals(tally: Tally) -> Iterator[str]:
         )
     elif len(tally.groups) == 1:
         yield f"All {tally.count:,} images have the same hash. Expected different images in {name}; look at its files."
-    yield from _lonely_classes(tally, name)
+    if not (tally.cut and tally.too_small):
+        yield from _lonely_classes(tally, name)
     if tally.size and tally.too_small:
         typical = min(tally.sizes.most_common(1)[0][0])
         small = _of(tally.small, tally.count, f"in {name} is", f"in {name} are")
