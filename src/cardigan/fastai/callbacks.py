@@ -50,12 +50,14 @@ class GANTrainer(Callback):
     asked for gradients; the weights are clipped *after* each step of the critic, by the loop, and not before each
     batch of either player; ``show_img`` does something; validation leaves the mode as it was.
 
+    A learner brings its own; one among its callbacks takes that one's place, to set ``beta``.
+
     Source: ``fastai.vision.gan``.
 
     Args:
         switch_eval: the network that does not play is in evaluation mode.
         clip: every weight of the critic lies within this of 0, from the start and after each of its steps; None leaves
-            them alone. A learner takes it from here, wherever the trainer came from.
+            them alone.
         beta: smoothing of the shown losses: how much of the past is kept with each step.
         gen_first: the generator begins.
         show_img: keep a picture of the last generated images after each epoch, in ``imgs`` with ``titles``, and show

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -22,7 +21,7 @@ from cardigan.data.decode import EXTENSIONS
 from cardigan.errors import CardiganError
 from cardigan.fastai.measures import listed
 from cardigan.fastai.pictures import picture_of
-from cardigan.fastai.transforms import Normalize, Resize, ResizeMethod, channels_of, only
+from cardigan.fastai.transforms import Normalize, Resize, channels_of, only
 from cardigan.pixels import to_float
 
 Split = tuple[list[int], list[int]]
@@ -62,13 +61,14 @@ def IndexSplitter(valid_idx: Iterable[int]) -> Callable[[Sequence[Any]], Split]:
         ([0, 2], [1])
     """
     valid = [int(place) for place in valid_idx]
+    aside = set(valid)
 
     def splitter(items: Sequence[Any]) -> Split:
         if wrong := [place for place in valid if not 0 <= place < len(items)]:
             raise CardiganError(
                 f"IndexSplitter asks for item {wrong[0]} of {len(items)}; expected 0 to {len(items) - 1}."
             )
-        return [place for place in range(len(items)) if place not in set(valid)], valid
+        return [place for place in range(len(items)) if place not in aside], valid
 
     return splitter
 
@@ -79,7 +79,7 @@ class StoredLoader:
 
     Args:
         store: the images.
-        files: the file of each.
+        files: the files that are drawn, and where in the store each image lies.
         get_x: makes the input of a file, anew each time.
         bs: images in a batch.
         shuffle: in another order each time, and without a smaller last batch; ``torch.manual_seed`` decides.
@@ -87,7 +87,7 @@ class StoredLoader:
     """
 
     store: Store
-    files: Sequence[Path]
+    files: Sequence[tuple[Path, int]]
     get_x: Callable[[Path], Any]
     bs: int
     shuffle: bool
@@ -102,12 +102,13 @@ class StoredLoader:
         count = len(self.files)
         order = torch.randperm(count) if self.shuffle else torch.arange(count)
         for start in range(0, len(self) * self.bs, self.bs):
-            yield self._drawn(order[start : start + self.bs].numpy())
+            yield self._drawn(order[start : start + self.bs].tolist())
 
-    def _drawn(self, places: Any) -> tuple[Tensor, Tensor]:
-        inputs = torch.stack([torch.as_tensor(self.get_x(self.files[place])) for place in places])
-        images = to_float(torch.from_numpy(np.ascontiguousarray(self.store.images[places])).to(self.device))
-        return inputs.as_subclass(Tensor).to(self.device), images
+    def _drawn(self, places: Iterable[int]) -> tuple[Tensor, Tensor]:
+        drawn = [self.files[place] for place in places]
+        inputs = torch.stack([torch.as_tensor(self.get_x(file)) for file, _ in drawn])
+        pixels = torch.from_numpy(self.store.images[[at for _, at in drawn]])
+        return inputs.as_subclass(Tensor).to(self.device), to_float(pixels.to(self.device))
 
     def one_batch(self) -> tuple[Tensor, Tensor]:
         """A batch."""
@@ -131,7 +132,7 @@ class DataLoaders:
     """
 
     train: StoredLoader
-    valid: Sequence[Any] | StoredLoader
+    valid: StoredLoader
     path: Path
 
     @property
@@ -144,7 +145,7 @@ class DataLoaders:
         """Where batches are."""
         return self.train.device
 
-    def __getitem__(self, place: int) -> Any:
+    def __getitem__(self, place: int) -> StoredLoader:
         return (self.train, self.valid)[place]
 
     def one_batch(self) -> tuple[Tensor, Tensor]:
@@ -224,49 +225,46 @@ class DataBlock:
                 f"There are no training images in {printable(str(source))}; expected some. Check the path."
             )
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        loaders = [
-            self._loader(part, source, bs, place == 0, device) for place, part in enumerate((training, validation))
-        ]
-        train, valid = loaders
-        assert train is not None
-        if bs < 1 or not len(train):
+        store, lies = self._prepared(files, str(source))
+        kept = [[(file, lies[file]) for file in part if file in lies] for part in (training, validation)]
+        if not 1 <= bs <= len(kept[0]):
             raise CardiganError(
-                f"bs is {bs} for {len(train.files)} training images; expected 1 to {len(train.files)}. "
-                f"Type bs={len(train.files)}."
+                f"bs is {bs} for {len(kept[0])} training images; expected 1 to {len(kept[0])}. Type bs={len(kept[0])}."
             )
-        return DataLoaders(train, [] if valid is None else valid, Path(path))
+        train, valid = (StoredLoader(store, kept[at], self.get_x, bs, at == 0, device) for at in (0, 1))
+        return DataLoaders(train, valid, Path(path))
 
-    def _loader(
-        self, files: list[Path], source: Any, bs: int, shuffle: bool, device: torch.device
-    ) -> StoredLoader | None:
-        if not files:
-            return None
-        method = ResizeMethod.Crop if self.resize is None else self.resize.method
+    def _prepared(self, files: list[Path], source: str) -> tuple[Store, dict[Path, int]]:
+        """The store of all files, and where in it the image of each lies; those that cannot be used are told of."""
         settings = DataSettings(
             channels=self.channels,
             background="black",
-            fit=method.value,
+            fit="crop" if self.resize is None else self.resize.method.value,
             allow_upscale=True,  # fastai enlarges without a word, and code that moves over expects it
             duplicates="keep",  # the splitter's places count every file
             labels=False,
         )
-        store = prepare(source_of(files, str(source)), size=self.resize and self.resize.size, settings=settings)
+        store = prepare(source_of(files, source), size=self.resize and self.resize.size, settings=settings)
         if len(store) < len(files):
-            bad = store.scan.get("bad") or [("?", "?")]
+            name, reason = store.scan["bad"][0]
             warnings.warn(
-                f"{len(files) - len(store)} of {len(files)} images cannot be used, such as {bad[0][0]}: {bad[0][1]}.",
+                f"{len(files) - len(store)} of {len(files)} images cannot be used, such as {name}: {reason}.",
                 stacklevel=3,
             )
-        by_name = {printable(str(file)): file for file in files}
-        kept = [by_name.get(name, Path(name)) for name in store.names(range(len(store)))]
-        return StoredLoader(store, kept, self.get_x, max(1, bs), shuffle, device)
+        named = {printable(str(file)): file for file in files}
+        return store, {named[name]: at for at, name in enumerate(store.names(range(len(store))))}
 
 
 def source_of(files: Sequence[Path], name: str) -> Source:
     """Some files as a source of the data room."""
     digest = hashlib.sha256()
     for file in files:
-        status = file.stat()
+        try:
+            status = file.stat()
+        except OSError as problem:
+            raise CardiganError(
+                f"{printable(str(file))} cannot be read: {problem.strerror}; expected an image. Check what get_items gives."
+            ) from None
         digest.update(os.fsencode(file.resolve()) + f"/{status.st_size}/{status.st_mtime_ns}\n".encode())
     items = tuple(Item(str(file), file.read_bytes) for file in files)
     return Source(name, f"{len(files):,} files", items, digest.hexdigest())

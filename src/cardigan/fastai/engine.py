@@ -72,7 +72,7 @@ class Engine:
     def _set_decay(self, group: dict, wd: float | None) -> None:
         if wd and "weight_decay" not in group:
             raise CardiganError(f"wd is {wd}, but this optimizer has no weight decay; expected None. Leave wd out.")
-        group["weight_decay"] = wd if group["decays"] else 0.0
+        group["weight_decay"] = wd if group.get("decays", True) else 0.0
 
     def _ask_for_what_is_trainable(self) -> None:
         """Leave out what was frozen since the optimizers were made; refuse what was thawed."""

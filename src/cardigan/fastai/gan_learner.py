@@ -94,7 +94,9 @@ class GANLearner(Learner):
     ) -> None:
         refuse("loss_func", loss_func, None, "gen_loss_func and crit_loss_func are the losses")
         model = GANModule(generator, critic)
-        trainer = GANTrainer(clip=clip, switch_eval=switch_eval, gen_first=gen_first, show_img=show_img)
+        callbacks = listed(cbs)
+        if not any(isinstance(each, GANTrainer) for each in callbacks):
+            callbacks.append(GANTrainer(clip=clip, switch_eval=switch_eval, gen_first=gen_first, show_img=show_img))
         self._clip = clip
         super().__init__(
             dls,
@@ -103,7 +105,7 @@ class GANLearner(Learner):
             opt_func=opt_func,
             lr=lr,
             splitter=splitter,
-            cbs=[*listed(cbs), trainer, switcher or FixedGANSwitcher()],
+            cbs=[*callbacks, switcher or FixedGANSwitcher()],
             metrics=metrics,
             path=path,
             model_dir=model_dir,
@@ -113,6 +115,9 @@ class GANLearner(Learner):
             moms=moms,
             default_cbs=default_cbs,
         )
+        told = {"switch_eval": switch_eval, "clip": clip, "gen_first": gen_first, "show_img": show_img}
+        for name, value in told.items():
+            refuse(name, value, getattr(self.gan_trainer, name), "that is what the GANTrainer among cbs has")
 
     @classmethod
     def from_learners(

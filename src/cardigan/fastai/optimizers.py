@@ -175,7 +175,7 @@ class Owned:
                 "of cardigan.fastai, or any class of torch.optim."
             )
         for group in optimizer.param_groups:
-            if not group["decays"] and "weight_decay" in group:
+            if not group.get("decays", True) and "weight_decay" in group:
                 group["weight_decay"] = 0.0
         return optimizer
 
