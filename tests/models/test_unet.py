@@ -146,6 +146,16 @@ def test_it_starts_near_the_images_as_they_came(width, most):
     assert correction.abs().max() < 0.3
 
 
+def test_its_blocks_add_nothing_at_the_start():
+    network = unet.Generator(size=16, width=4)
+    blocks = [module for module in network.modules() if isinstance(module, unet.ResidualBlock)]
+    assert len(blocks) == 10
+    for block in blocks:
+        maps = torch.randn(2, block.first.in_channels, 5, 6)
+        assert torch.equal(block(maps), maps)
+        assert block.first.weight.abs().max() > 0
+
+
 def test_results_stay_within_the_range():
     network = unet.Generator(size=16, width=4)
     with torch.no_grad():
