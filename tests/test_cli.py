@@ -14,8 +14,11 @@ from PIL import Image
 
 from cardigan import cli
 from cardigan._version import __version__
+from cardigan.data.degrade import parse
 from cardigan.folder import LOCK_NAME
 from cardigan.interrupts import InterruptedRunError
+from cardigan.models import unet
+from cardigan.sample import publish
 
 TINY = ("--recipe", "dcgan", "--device", "cpu", "--set", "width=4", "--set", "batch_size=32", "--set", "snapshots=1")
 
@@ -42,6 +45,20 @@ def run(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "run")
 
 
+@pytest.fixture
+def restoring(run):
+    """A run whose published generators enlarge twice: the kept one also turns pictures dark, the faithful one does not.
+
+    A new generator adds nothing to its picture, so all that it does is in the last bias.
+    """
+    for folder, change in (("generator", -0.5), ("pretrained", 0.0)):
+        network = unet.Generator(size=16, channels=3, width=2, levels=1, blocks=1).eval()
+        torch.nn.init.zeros_(network.end.weight)
+        torch.nn.init.constant_(network.end.bias, change)
+        publish(network, run / folder, facts={"classes": {}, "degrade": "downscale2"})
+    return run
+
+
 def failure(capsys, *words, code=2):
     """What a command that must fail says on standard error, less the progress of reading."""
     capsys.readouterr()
@@ -50,7 +67,7 @@ def failure(capsys, *words, code=2):
     assert caught.value.code == code
     out, err = capsys.readouterr()
     assert "Traceback" not in err + out
-    told = "\n".join(line for line in err.splitlines() if not line.startswith("reading "))
+    told = "\n".join(line for line in err.splitlines() if not line.startswith(("reading ", "restoring ")))
     assert told.startswith("cardigan: ")
     return told.removeprefix("cardigan: ")
 
@@ -313,9 +330,96 @@ def test_what_cannot_be_sampled_is_told(capsys, finished, here, words, told):
     assert not (finished / "drawn").exists()
 
 
-@pytest.mark.parametrize("command", ["sample", "report"])
+# --- restore -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photo(here):
+    """A coloured picture, 12 pixels wide and 9 high."""
+    pixels = np.random.default_rng(0).integers(128, 256, (9, 12, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(here / "photo.png")
+    return pixels
+
+
+def opened(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def test_restore_writes_a_picture_beside_no_other(capsys, restoring, here, photo):
+    before = (here / "photo.png").read_bytes()
+    cli.main(["restore", str(restoring), "photo.png", "--device", "cpu"])
+    assert capsys.readouterr().out == f"1 image in {restoring / 'restored'}\n"
+    enlarged = parse("downscale2").prepare(photo)
+    restored = opened(restoring / "restored" / "photo.png")
+    assert restored.shape == (18, 24, 3)
+    assert np.abs(restored - np.maximum(enlarged.astype(float) - 63.75, 0)).max() <= 1
+    cli.main(["restore", str(restoring), "photo.png", "--faithful", "--out", "."])
+    assert np.array_equal(opened("photo-2.png"), enlarged)
+    assert (here / "photo.png").read_bytes() == before
+    assert sorted(contents(here)) == ["photo-2.png", "photo.png"]
+
+
+def test_restore_takes_files_and_folders_and_shows_how_far_it_is(capsys, restoring, here, photo):
+    (here / "more" / "deep").mkdir(parents=True)
+    shutil.copy("photo.png", "more/a.png")
+    shutil.copy("photo.png", "more/deep/photo.png")
+    cli.main(["restore", str(restoring), "photo.png", "more", "--out", "out"])
+    out, err = capsys.readouterr()
+    assert out == "3 images in out\n"
+    assert "restoring 100%  3 of 3 images" in err
+    assert sorted(path for path in contents(here / "out")) == ["a.png", "deep", "deep/photo.png", "photo.png"]
+
+
+def test_one_bad_picture_stops_no_other_and_is_named_at_the_end(capsys, restoring, here, photo):
+    (here / "bad.png").write_bytes(b"")
+    (here / "empty").mkdir()
+    words = ["restore", restoring, "bad.png", "photo.png", "absent.jpg", "empty", "--out", "out"]
+    lines = failure(capsys, *words).splitlines()
+    assert lines[0] == "3 of 4 could not be restored:"
+    assert lines[1].startswith("  empty: no images in this folder; expected .png")
+    assert lines[2:] == ["  bad.png: empty file (0 bytes)", "  absent.jpg: No such file or directory"]
+    assert list(contents(here / "out")) == ["photo.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "No image is named. Type: cardigan restore RUN IMAGE, any number of files and folders."),
+        (["photo.png", "--device", "gpu"], "--device is 'gpu', expected auto, cpu, cuda, cuda:N or mps."),
+        (["photo.png", "--out", "photo.png/below"], "Cannot write to photo.png/below: "),
+        (["photo.png", "--faithfull"], "Did you mean --faithful?"),
+    ],
+)
+def test_what_cannot_be_restored_is_told(capsys, restoring, here, photo, words, told):
+    before = contents(here)
+    assert told.replace("RUN", str(restoring)) in failure(capsys, "restore", restoring, *words)
+    assert contents(here) == before
+    assert not (restoring / "restored").exists()
+
+
+def test_a_run_that_draws_restores_nothing_and_the_reverse(capsys, run, restoring, finished, here, photo):
+    assert failure(capsys, "restore", finished, "photo.png") == (
+        f"{finished} draws images and restores none. Type: cardigan sample {finished}\n"
+        f"To restore, first type: cardigan train PHOTOS --recipe restore"
+    )
+    assert failure(capsys, "sample", restoring) == (
+        f"{restoring} restores images (downscale2) and draws none on its own. Type: cardigan restore {restoring} IMAGE"
+    )
+    assert list(contents(here)) == ["photo.png"]
+
+
+def test_a_faithful_generator_that_is_missing_is_told(capsys, restoring, photo):
+    shutil.rmtree(restoring / "pretrained")
+    assert failure(capsys, "restore", restoring, "photo.png", "--faithful") == (
+        f"There is no model in {restoring / 'pretrained'}: config.json is missing."
+    )
+
+
+@pytest.mark.parametrize("command", ["sample", "report", "restore"])
 def test_what_is_no_run_is_told(capsys, here, command):
-    assert failure(capsys, command, "nothing") == (
+    images = ["a.png"] if command == "restore" else []
+    assert failure(capsys, command, "nothing", *images) == (
         "nothing is not a run: it has no config.json. Train one first: cardigan train SOURCE"
     )
     assert contents(here) == {}
@@ -355,7 +459,7 @@ def test_scan_says_what_is_in_a_source(capsys, here):
     assert contents(here) == {}
 
 
-@pytest.mark.parametrize("command", ["train", "sample", "report", "recipes", "scan"])
+@pytest.mark.parametrize("command", ["train", "sample", "restore", "report", "recipes", "scan"])
 def test_every_command_has_a_help(capsys, command):
     cli.main([command, "--help"])
     told = capsys.readouterr().out
@@ -369,6 +473,12 @@ def test_the_flags_of_train_are_frozen(capsys):
     flags = {word.strip("│,.") for word in capsys.readouterr().out.split() if word.strip("│").startswith("--")}
     expected = {"recipe", "size", "images", "minutes", "out", "seed", "device", "resume", "set"}
     assert flags == {f"--{name}" for name in expected}
+
+
+def test_the_flags_of_restore_are_frozen(capsys):
+    cli.main(["restore", "--help"])
+    flags = {word.strip("│,.") for word in capsys.readouterr().out.split() if word.strip("│").startswith("--")}
+    assert flags - {"--minutes"} == {"--out", "--faithful", "--device"}  # the last line names train's
 
 
 def test_the_version_is_printed(capsys):

@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import cardigan
+from cardigan.data.degrade import parse
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder
 from cardigan.launch import train
+from cardigan.models import unet
 from cardigan.randomness import generator as stream
 from cardigan.runs import Run, add_event, load, read_events
-from cardigan.sample import load_generator
+from cardigan.sample import load_generator, publish
 
 SETTINGS = {"size": 16, "images": 96, "device": "cpu", "quiet": True, "snapshots": 2, "width": 2, "batch_size": 16}
 
@@ -117,6 +120,35 @@ def test_an_unknown_label_lists_the_known(conditional, label):
 
 def test_a_label_without_classes(plain):
     assert message(lambda: plain.sample(2, label="0")) == "label is '0', but this model was trained without classes."
+
+
+@pytest.fixture
+def restoring(plain, tmp_path):
+    """A run that enlarges twice; the generator from before the game draws nothing in."""
+    out = Path(shutil.copytree(plain.path, tmp_path / "restoring"))
+    for folder, change in (("generator", 0.25), ("pretrained", 0.0)):
+        network = unet.Generator(size=16, channels=1, width=2, levels=1, blocks=1).eval()
+        torch.nn.init.zeros_(network.end.weight)
+        torch.nn.init.constant_(network.end.bias, change)
+        publish(network, out / folder, facts={"classes": {}, "degrade": "downscale2"})
+    return load(out)
+
+
+def test_restoring_pixels_and_files_by_either_generator(restoring, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 200, (9, 12, 1), dtype=np.uint8)
+    Image.fromarray(pixels[:, :, 0]).save(tmp_path / "a.png")
+    enlarged = parse("downscale2").prepare(pixels)
+    assert np.array_equal(restoring.restore(pixels, faithful=True), enlarged)
+    restored = restoring.restore(pixels)
+    assert np.abs(restored - np.minimum(enlarged + 31.875, 255)).max() <= 1
+    for path in (tmp_path / "a.png", str(tmp_path / "a.png")):
+        assert np.array_equal(restoring.restore(path), restored)
+    assert np.array_equal(restoring.restore(pixels, faithful=True), enlarged), "each keeps its own"
+
+
+def test_what_restores_draws_nothing_and_what_draws_restores_nothing(restoring, plain):
+    assert message(lambda: restoring.sample(1)).startswith(f"{restoring.path} restores images (downscale2) and draws")
+    assert message(lambda: plain.restore(np.zeros((8, 8), np.uint8))).startswith(f"{plain.path} draws images and")
 
 
 @pytest.mark.parametrize("truncation", [0.0, -1.0, 1.5, float("nan")])

@@ -129,6 +129,55 @@ def sample(
 
 
 @app.command
+def restore(
+    run: Path,
+    /,
+    *images: Path,
+    out: Path | None = None,
+    faithful: Annotated[bool, Parameter(negative="")] = False,
+    device: str = "auto",
+) -> None:
+    """Restore images with a run that was trained to: enlarge, repair, denoise or colour them.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    images
+        Files, and folders of images.
+    out
+        Where to; RUN/restored if left out. Each result is a PNG, called as its image.
+    faithful
+        Invent no texture: softer, and nearer to the truth pixel by pixel.
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    """
+    from cardigan.data.words import counted
+    from cardigan.picture_files import change_files
+    from cardigan.request import pick_device
+    from cardigan.runs import load
+    from cardigan.watchers.progress import display
+
+    if not images:
+        raise CardiganError(f"No image is named. Type: cardigan restore {run} IMAGE, any number of files and folders.")
+    settings: dict[str, Any] = {"faithful": faithful, "device": pick_device(device)}
+    opened, folder = load(run), out or run / "restored"
+    with display("restoring") as bar:
+        done, problems = change_files(
+            lambda pixels, on_tile: opened.restore(pixels, on_tile=on_tile, **settings),
+            images,
+            folder,
+            on_progress=bar.show,
+        )
+    if done:
+        print(f"{counted(done, 'image')} in {folder}")  # noqa: T201
+    if problems:
+        raise CardiganError(
+            "\n  ".join([f"{len(problems)} of {done + len(problems)} could not be restored:", *problems])
+        )
+
+
+@app.command
 def report(run: Path, /) -> None:
     """Write a run's report.html anew.
 

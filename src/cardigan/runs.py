@@ -1,6 +1,7 @@
 """A run that was trained, or is being trained: open it, draw from it, look at it."""
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ import torch
 from PIL import Image
 
 from cardigan.contracts import GeneratorNetwork
+from cardigan.data.degrade import parse
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder
+from cardigan.picture_files import read_picture
 from cardigan.randomness import generator as random_generator
 from cardigan.report.page import MOST_CLASSES, Contents, duration, write
+from cardigan.restoring import restore
 from cardigan.sample import draw, interpolation, latents_for, load_generator
 
 REPORTED = 64
@@ -42,7 +46,7 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.folder = RunFolder(Path(path))
         self.config: dict[str, Any] = self.folder.read_config()
-        self._loaded: tuple[GeneratorNetwork, dict[str, Any]] | None = None
+        self._loaded: dict[Path, tuple[GeneratorNetwork, dict[str, Any]]] = {}
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder.path)!r})"
@@ -88,23 +92,62 @@ class Run:
             raise CardiganError(f"The number of images must not be negative, got {count}.")
         if not 0.0 < truncation <= 1.0:
             raise CardiganError(f"truncation is {truncation}, expected more than 0 and at most 1 (1 changes nothing).")
-        network, _ = self._opened()
+        network, facts = self._opened()
+        if "degrade" in facts:
+            raise CardiganError(
+                f"{self.path} restores images ({facts['degrade']}) and draws none on its own. Type: cardigan restore "
+                f"{self.path} IMAGE"
+            )
         latents = latents_for(network, count, seed=seed, truncation=truncation)
         return draw(network, latents, self._labels(count, seed=seed, label=label))
+
+    def restore(
+        self,
+        picture: np.ndarray | str | Path,
+        *,
+        faithful: bool = False,
+        device: str = "cpu",
+        on_tile: Callable[[int, int], None] | None = None,
+    ) -> np.ndarray:
+        """Restore one picture of any size.
+
+        Args:
+            picture: a file, or uint8 (H, W) or (H, W, C).
+            faithful: by the generator from before the game: softer, and nearer to the truth pixel by pixel.
+            device: where the network runs.
+            on_tile: called with the number of parts that are done and of all.
+
+        Returns:
+            uint8 (H, W, C), larger where the run learned to enlarge.
+
+        Raises:
+            CardiganError: if the run does not restore, nothing was published yet, or the picture cannot be read.
+        """
+        facts = self._opened()[1]
+        if "degrade" not in facts:
+            raise CardiganError(
+                f"{self.path} draws images and restores none. Type: cardigan sample {self.path}\n"
+                f"To restore, first type: cardigan train PHOTOS --recipe restore"
+            )
+        network = self._opened(self.folder.pretrained if faithful else None)[0].to(device)
+        pixels = picture if isinstance(picture, np.ndarray) else read_picture(Path(picture))
+        return restore(network, pixels, degradation=parse(facts["degrade"]), on_tile=on_tile)
 
     def report(self) -> Path:
         """Write ``report.html`` anew and return its path."""
         return write(self._contents(), self.path)
 
-    def _opened(self) -> tuple[GeneratorNetwork, dict[str, Any]]:
-        if self._loaded is None:
+    def _opened(self, folder: Path | None = None) -> tuple[GeneratorNetwork, dict[str, Any]]:
+        """A published generator, by default the one that was kept, and its facts."""
+        folder = folder or self.folder.generator
+        if folder not in self._loaded:
             if not (self.folder.generator / "config.json").exists():
                 raise CardiganError(
                     f"{self.path} has no generator yet: training has not finished. Run its train command again; it "
                     f"goes on where it stopped."
                 )
-            self._loaded = load_generator(self.folder.generator)
-        return self._loaded
+            self._loaded[folder] = load_generator(folder)
+        return self._loaded[folder]
 
     def _labels(self, count: int, *, seed: int, label: str | int | None) -> torch.Tensor | None:
         counts: dict[str, int] = self._opened()[1].get("classes", {})

@@ -1,0 +1,173 @@
+"""From files to files: nothing is lost on the way, and one bad picture stops no other."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cardigan.errors import CardiganError
+from cardigan.picture_files import change_files, plan, read_picture
+
+RNG = np.random.default_rng(0)
+
+
+def pixels(*shape):
+    return RNG.integers(0, 256, shape, dtype=np.uint8)
+
+
+def message(action):
+    with pytest.raises(CardiganError) as caught:
+        action()
+    return str(caught.value)
+
+
+def save(path, picture, **settings):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture).save(path, **settings)
+    return path
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_picture_is_read_with_its_transparency(tmp_path, channels):
+    picture = pixels(9, 12, channels)
+    assert np.array_equal(read_picture(save(tmp_path / "a.png", picture)), picture)
+
+
+def test_an_opaque_alpha_is_left_out(tmp_path):
+    picture = pixels(9, 12, 4)
+    picture[:, :, 3] = 255
+    assert np.array_equal(read_picture(save(tmp_path / "a.png", picture)), picture[:, :, :3])
+
+
+def test_a_picture_is_read_upright_and_in_8_bits(tmp_path):
+    picture, exif = pixels(9, 12, 3), Image.Exif()
+    exif[0x0112] = 6
+    upright = read_picture(save(tmp_path / "a.png", picture, exif=exif))
+    assert np.array_equal(upright, np.rot90(picture, -1))
+    wide = RNG.integers(0, 65536, (9, 12), dtype=np.uint16)
+    Image.fromarray(wide).save(tmp_path / "b.png")
+    assert np.abs(read_picture(tmp_path / "b.png")[:, :, 0] - wide / 257).max() <= 0.5
+
+
+def test_what_cannot_be_read_is_told(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    assert message(lambda: read_picture(tmp_path / "a.png")) == "empty file (0 bytes)"
+    assert message(lambda: read_picture(tmp_path / "absent.png")) == "No such file or directory"
+    Image.new("1", (20_000, 4_000)).save(tmp_path / "b.png")
+    assert message(lambda: read_picture(tmp_path / "b.png")) == ("20000x4000 is 80 megapixels, over the limit of 64"), (
+        "there is no --set to raise it with"
+    )
+
+
+def names(pairs, out):
+    return [target.relative_to(out).as_posix() for _, target in pairs]
+
+
+def touch(*paths):
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"mine")
+    return list(paths)
+
+
+def test_results_are_called_as_their_pictures(tmp_path):
+    a, b, c = touch(tmp_path / "x" / "a.jpg", tmp_path / "y" / "b.tar.webp", tmp_path / "photo")
+    pairs, problems = plan([a, b, c], tmp_path / "out")
+    assert [path for path, _ in pairs] == [a, b, c]
+    assert names(pairs, tmp_path / "out") == ["a.png", "b.tar.png", "photo.png"]
+    assert problems == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_two_results_share_a_name(tmp_path):
+    files = touch(*(tmp_path / name for name in ("x/a.jpg", "y/a.jpg", "x/a.png", "y/A.jpg", "x/a-2.jpg")))
+    pairs, _ = plan(files, tmp_path / "out")
+    assert names(pairs, tmp_path / "out") == ["a.png", "a-2.png", "a-3.png", "A-4.png", "a-2-2.png"]
+
+
+def test_a_second_time_gives_the_same_names(tmp_path):
+    files = touch(tmp_path / "x" / "a.jpg")
+    touch(tmp_path / "out" / "a.png")
+    assert names(plan(files, tmp_path / "out")[0], tmp_path / "out") == ["a.png"]
+
+
+def test_nothing_is_written_over_where_pictures_come_from(tmp_path):
+    a, b, other = touch(tmp_path / "a.png", tmp_path / "b.jpg", tmp_path / "b.png")
+    pairs, _ = plan([a, b], tmp_path)
+    assert names(pairs, tmp_path) == ["a-2.png", "b-2.png"], "also not what was not given"
+    assert other.exists()
+    link = tmp_path / "elsewhere" / "a.png"
+    link.parent.mkdir()
+    link.symlink_to(a)
+    assert names(plan([link], tmp_path)[0], tmp_path) == ["a-2.png"], "the link's target"
+    assert names(plan([link], link.parent)[0], link.parent) == ["a-2.png"], "the link itself"
+
+
+def test_a_folder_is_read_with_its_sub_folders(tmp_path):
+    photos = tmp_path / "photos"
+    touch(*(photos / name for name in ("b.JPG", "a.png", "deep/er/a.png", ".hidden/a.png", ".a.png", "notes.txt")))
+    pairs, problems = plan([photos], tmp_path / "out")
+    assert names(pairs, tmp_path / "out") == ["a.png", "b.png", "deep/er/a.png"]
+    assert problems == []
+
+
+def test_each_picture_is_restored_once(tmp_path):
+    photos = tmp_path / "photos"
+    touch(photos / "a.png", photos / "b.png")
+    pairs, _ = plan([photos / "b.png", photos, photos / "b.png"], tmp_path / "out")
+    assert names(pairs, tmp_path / "out") == ["b.png", "a.png"]
+
+
+def test_results_in_the_folder_of_the_pictures_are_no_pictures(tmp_path):
+    touch(tmp_path / "a.png", tmp_path / "restored" / "a.png")
+    pairs, _ = plan([tmp_path], tmp_path / "restored")
+    assert names(pairs, tmp_path / "restored") == ["a.png"]
+
+
+def test_an_empty_folder_is_told(tmp_path):
+    (tmp_path / "empty").mkdir()
+    pairs, (problem,) = plan([tmp_path / "empty", *touch(tmp_path / "a.png")], tmp_path / "out")
+    assert len(pairs) == 1
+    assert problem.startswith(f"{tmp_path / 'empty'}: no images in this folder; expected .png, .jpg,")
+
+
+# --- all together --------------------------------------------------------------------------------------------------
+
+
+def darker(picture, on_part):
+    on_part(1, 2)
+    on_part(2, 2)
+    return picture // 2
+
+
+def test_every_picture_is_changed_and_announced(tmp_path):
+    a, b, told = pixels(9, 12, 3), pixels(10, 10, 1), []
+    files = [save(tmp_path / "a.png", a), save(tmp_path / "b.png", b)]
+    done, problems = change_files(darker, files, tmp_path / "out", on_progress=lambda *words: told.append(words))
+    assert (done, problems) == (2, [])
+    assert np.array_equal(read_picture(tmp_path / "out" / "a.png"), a // 2)
+    assert np.array_equal(read_picture(tmp_path / "out" / "b.png"), b // 2)
+    assert np.array_equal(read_picture(files[0]), a)
+    assert told == [(share / 4, f"{1 + (share > 2)} of 2 images") for share in (1, 2, 3, 4)]
+
+
+def test_a_picture_that_cannot_be_read_stops_no_other(tmp_path):
+    (empty,) = touch(tmp_path / "\u202egpj.png")
+    files = [empty, tmp_path / "absent.png", save(tmp_path / "c.png", pixels(9, 9, 3))]
+    done, problems = change_files(darker, files, tmp_path / "out", on_progress=lambda *words: None)
+    assert done == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["c.png"]
+    assert problems[0].startswith(f"{tmp_path}/\\u202egpj.png: not an image of a format that is read here")
+    assert problems[1] == f"{tmp_path / 'absent.png'}: No such file or directory"
+
+
+def test_what_goes_wrong_beyond_reading_stops(tmp_path):
+    files = [save(tmp_path / "a.png", pixels(9, 9, 3))]
+
+    def broken(picture, on_part):
+        raise CardiganError("the network is missing")
+
+    assert message(lambda: change_files(broken, files, tmp_path / "out", on_progress=print)) == "the network is missing"
+    (file,) = touch(tmp_path / "file")
+    told = message(lambda: change_files(darker, files, file / "out", on_progress=lambda *words: None))
+    assert told.startswith(f"Cannot write to {file / 'out'}: ")
+    assert told.endswith("Choose another --out.")
