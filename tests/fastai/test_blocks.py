@@ -20,6 +20,12 @@ def test_attention_starts_as_nothing_and_then_sees_every_place():
     torch.testing.assert_close(layer(x), x)
     with torch.no_grad():
         layer.gamma.fill_(1.0)
+    query, key, value = (part(x.flatten(2)) for part in (layer.query, layer.key, layer.value))
+    expected = x.flatten(2).clone()
+    for place in range(24):  # a place's key is compared with every query, and shares add up to 1
+        shares = torch.softmax((query * key[:, :, place, None]).sum(dim=1), dim=1)
+        expected[:, :, place] += (value * shares[:, None]).sum(dim=2)
+    torch.testing.assert_close(layer(x), expected.reshape(x.shape))
     changed = x.clone()
     changed[:, :, 0, 0] += 3
     assert ((layer(changed) - layer(x)).abs().amax(dim=(0, 1)) > 0).all()

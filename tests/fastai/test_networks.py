@@ -116,6 +116,11 @@ def test_numbers_of_parameters_and_shapes_of_the_basic_networks(weightless, name
     assert tuple(found) == COUNTS[name, kind, size]
 
 
+def test_an_odd_width_is_rounded_down_in_the_generator_as_in_fastai(weightless):
+    assert count(basic_generator(32, 3, n_features=33)) == 370_624
+    assert count(basic_critic(32, 3, 33)) == 178_366
+
+
 @pytest.mark.parametrize("kind", NORMS)
 def test_numbers_of_parameters_under_every_norm(weightless, kind):
     critic, generator, dense = NORMS[kind]

@@ -5,7 +5,7 @@ network, a leaky discriminator), with an optimizer for each player, an averaged 
 any. In fastai one optimizer serves both, and logits are low for real images; here they are high.
 
 Source: *fastai: A Layered API for Deep Learning*, Howard and Gugger, 2020, with its document of `vision.gan`.
-Expect: slow, steady progress, as with `wgan`; `wgan-gp` trains better.
+Expect: slow progress, as with `wgan`; for a long while the images of a class look alike. `wgan-gp` trains better.
 """
 
 from typing import Annotated
