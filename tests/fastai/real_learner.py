@@ -3,10 +3,13 @@
 PYTHONPATH=src python real_learner.py PHOTOS ANSWERS.json [--without-torchvision]
 """
 
+import contextlib
 import copy
+import io
 import json
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -52,7 +55,8 @@ def optimizers(library):
             {"wd": 0.3},
             {"wd": 0.3, "decouple_wd": False},
             {"mom": 0.5},
-            {"sqr_mom": 0.9, "eps": 1e-3},
+            {"sqr_mom": 0.9},
+            {"eps": 0.1},
         ):
             weight = nn.Parameter(torch.linspace(-1, 1, 6, dtype=torch.float64))
             out[f"{name} {settings}"] = moved(getattr(library, name)([weight], lr=0.05, **settings), weight)
@@ -80,11 +84,6 @@ def losses(library, learning, *, calls, **settings):
     return history.seen[:calls], learn
 
 
-def exemption(learn):
-    """How much each of the critic's parameters decays, without gradients."""
-    return {name: value.tolist() for name, value in learn.critic.state_dict().items()}
-
-
 def main(photos, answers, *flags):
     if "--without-torchvision" in flags:
         library = torch.library.Library("torchvision", "FRAGMENT")
@@ -108,11 +107,9 @@ def main(photos, answers, *flags):
     for name, library, learning in (("theirs", gan, their_learner), ("ours", ours, our_learner)):
         base = theirs if library is gan else ours
         switcher = library.FixedGANSwitcher(5, 1)
-        rmsprop = ours.partial(base.RMSProp, wd=0.01)
-        settings = {"clip": 0.5, "switch_eval": False, "opt_func": rmsprop, "switcher": switcher}
-        # After the sixth batch fastai has moved the idle network, and the two must differ.
-        with_no_bar = base if library is gan else None
-        out[f"{name} losses"], learn = silent(with_no_bar, lambda: losses(base, learning, calls=6, **settings))  # noqa: B023
+        settings = {"clip": 0.5, "switch_eval": False, "opt_func": base.Adam, "switcher": switcher}
+        # From the seventh batch on, fastai has moved the idle network, and the two must differ.
+        out[f"{name} losses"], learn = silent(partial(losses, base, learning, calls=6, **settings))
         out[f"{name} drift"] = drift(learn, library)
 
     out["weights_gen"] = mixed(gan, ours)
@@ -120,11 +117,8 @@ def main(photos, answers, *flags):
     Path(answers).write_text(json.dumps(out), encoding="utf-8")
 
 
-def silent(base, work):
+def silent(work):
     """fastai prints a bar; keep it out of the way."""
-    import contextlib
-    import io
-
     with contextlib.redirect_stdout(io.StringIO()):
         return work()
 
@@ -138,7 +132,7 @@ def drift(learn, library):
     if hasattr(learn, "gan"):
         learn.gan.projections = ()
     before = copy.deepcopy(learn.model.critic.state_dict())
-    silent(None, lambda: learn.fit(2, 1e-2, cbs=[never]))
+    silent(partial(learn.fit, 2, 1e-2, cbs=[never]))
     after = learn.model.critic.state_dict()
     return max(float((after[name] - before[name]).abs().max()) for name in before)
 
@@ -173,17 +167,12 @@ def from_data_loaders(theirs, gan, ours, photos):
     learn.logger = lines.append
     learn.recorder.train_metrics = True
     learn.fit(2, 2e-4, wd=0.0)
-    saved = learn.save("from-fastai")
+    saved, real = learn.save("from-fastai"), learn.yb[0]
     picture = learn.show_results(max_n=9, ds_idx=0)
     return {
         "lines": lines,
         "counts": [len(learn.gan_trainer.crit_losses), len(learn.gan_trainer.gen_losses)],
-        "real": [
-            float(learn.xb[0].min()),
-            float(learn.xb[0].max()),
-            type(learn.xb[0]).__name__,
-            list(learn.xb[0].shape),
-        ],
+        "real": [float(real.min()), float(real.max()), type(real).__name__, list(real.shape)],
         "validates": learn.validates,
         "picture": picture.size,
         "saved": str(saved),

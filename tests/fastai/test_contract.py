@@ -58,7 +58,8 @@ PRINTED = {
 ELSEWHERE = {
     "Learner": (
         "dls, model, loss_func=None, opt_func=Adam, lr=0.001, splitter=trainable_params, cbs=None, metrics=None, "
-        "path=None, model_dir='models', wd=None, wd_bn_bias=False, train_bn=True, moms=(0.95, 0.85, 0.95), default_cbs=True"
+        "path=None, model_dir='models', wd=None, wd_bn_bias=False, train_bn=True, "
+        "moms=(0.95, 0.85, 0.95), default_cbs=True"
     ),
     "Adam": "params, lr, mom=0.9, sqr_mom=0.99, eps=1e-05, wd=0.01, decouple_wd=True",
     "RMSProp": "params, lr, mom=0.0, sqr_mom=0.99, eps=1e-08, wd=0.0, decouple_wd=True",

@@ -263,7 +263,8 @@ def source_of(files: Sequence[Path], name: str) -> Source:
             status = file.stat()
         except OSError as problem:
             raise CardiganError(
-                f"{printable(str(file))} cannot be read: {problem.strerror}; expected an image. Check what get_items gives."
+                f"{printable(str(file))} cannot be read: {problem.strerror}; expected an image. Check what get_items "
+                "gives."
             ) from None
         digest.update(os.fsencode(file.resolve()) + f"/{status.st_size}/{status.st_mtime_ns}\n".encode())
     items = tuple(Item(str(file), file.read_bytes) for file in files)

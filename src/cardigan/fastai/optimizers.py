@@ -57,6 +57,8 @@ def RMSProp(  # noqa: N802  (fastai's name)
 ) -> torch.optim.Optimizer:
     """RMSProp as fastai has it: decoupled weight decay, and a momentum of gradients, not of steps as torch's.
 
+    Against fastai: ``eps`` counts. There it is accepted and never read.
+
     Source: *Lecture 6.5 - RMSProp*, Tieleman and Hinton, 2012; the numbers are fastai's.
 
     Args:
