@@ -30,7 +30,7 @@ ALLOWED = {
     "discovery": {"errors"},
     # parts
     "layers": {"errors"},
-    "models": {"contracts", "layers"},
+    "models": {"contracts", "layers", "errors"},
     "models/__init__": {"discovery"},
     "objectives": {"contracts"},
     "regularizers": {"contracts"},
@@ -38,6 +38,7 @@ ALLOWED = {
     # data
     "data": {"errors", "data"},
     "data/batches": {"errors", "data", "pixels", "contracts", "randomness"},
+    "data/degrade": {"errors", "pixels", "contracts", "randomness"},
     # numbers from pictures
     "metrics": {"errors"},
     # the heart
@@ -46,8 +47,8 @@ ALLOWED = {
     "report": {"errors", "report"},
     "watchers": {"contracts", "durable", "errors", "report", "sample"},
     # the table where parts are assembled
-    "recipes": PARTS | LEAVES | {"training", "recipes._contract"},
-    "recipes/_contract": LEAVES | {"training"},
+    "recipes": PARTS | LEAVES | {"training", "data.degrade", "recipes._contract"},
+    "recipes/_contract": LEAVES | {"training", "data.degrade"},
     "recipes/__init__": LEAVES | {"recipes._contract"},
     "recipes/auto": PARTS | LEAVES | {"training", "recipes._contract", "recipes"},
     "settings": {"errors", "discovery", "recipes", "data"},
@@ -58,6 +59,7 @@ ALLOWED = {
     "restoring": {"contracts", "errors", "pixels", "data.degrade"},
     "picture_files": {"errors", "data.decode", "data.options", "data.words", "report.grids"},
     "runs": LEAVES | {"folder", "report", "sample", "restoring", "picture_files", "data.degrade"},
+    "trials": LEAVES | {"data", "metrics", "recipes", "sample"},
     "session": ANY,
     "launch": ANY,
     "cli": ANY,

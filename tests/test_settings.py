@@ -71,7 +71,7 @@ def test_an_unknown_key_that_is_like_no_other_has_no_suggestion():
         ("snapshots", "0", "snapshots is '0', expected greater than or equal to 1."),
         ("checkpoint_seconds", "-1", "checkpoint_seconds is '-1', expected greater than or equal to 0."),
         ("channels", "5", "channels is 5; expected 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA)."),
-        ("fit", "squeeze", "fit is 'squeeze', expected 'crop', 'stretch' or 'pad'."),
+        ("fit", "squeeze", "fit is 'squeeze', expected 'crop', 'stretch', 'pad' or 'cut'."),
         ("width", None, "width is None, expected integer"),
     ],
 )

@@ -25,7 +25,7 @@ class GeneratorNetwork(nn.Module):
     """What a generator promises beside being a module: ``(source, labels) -> images`` (B, C, H, W) in [-1, 1].
 
     Attributes:
-        latent: length of its latents.
+        latent: length of its latents; 0 if it starts from images, of the shape of those it gives.
         classes: number of classes it draws, 0 for none.
         shape: channels, height and width of its images.
         arguments: the keyword arguments that build it again.
@@ -35,6 +35,11 @@ class GeneratorNetwork(nn.Module):
     classes: int
     shape: Shape
     arguments: dict[str, Any]
+
+    @property
+    def source(self) -> tuple[int, ...]:
+        """The shape of what one image starts from."""
+        return (self.latent,) if self.latent else self.shape
 
 
 class DiscriminatorNetwork(nn.Module):

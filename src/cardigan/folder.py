@@ -66,6 +66,21 @@ class RunFolder:
         return self.path / "generator"
 
     @property
+    def pretrained(self) -> Path:
+        """Of a restoration: the model before adversarial training."""
+        return self.path / "pretrained"
+
+    @property
+    def best(self) -> Path:
+        """Of a restoration in training: the model that is to be kept as things stand."""
+        return self.path / "best"
+
+    @property
+    def trials(self) -> Path:
+        """Measurements on held-out images, one JSON object a line."""
+        return self.path / "trials.jsonl"
+
+    @property
     def report(self) -> Path:
         """The page that shows it all."""
         return self.path / "report.html"

@@ -10,8 +10,11 @@ import torch
 
 from cardigan import recipes
 from cardigan._version import __version__
+from cardigan.contracts import Batches
 from cardigan.data import Store, open_source, prepare
 from cardigan.data.batches import batches
+from cardigan.data.degrade import Pairs
+from cardigan.data.holding import FEWEST_PHOTOS, hold_out
 from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder, remove_empty
@@ -23,6 +26,7 @@ from cardigan.session import Session
 from cardigan.settings import Settings
 from cardigan.training import checkpoint as checkpoints
 from cardigan.training.loop import PLAYERS, Training
+from cardigan.trials import HeldOut
 from cardigan.watchers.progress import display
 
 DEFAULT_MINUTES = 10.0
@@ -111,11 +115,23 @@ def open_session(
     training = Training(
         recipe.gan, optimizers=recipe.optimizers, half_life=recipe.half_life, seed=request.seed, device=device
     )
-    drawn = batches(
-        store, batch_size=recipe.batch_size, seed=request.seed, device=device, flip=recipe.flip, labels=conditional
+    held, places = None, None
+    if recipe.degradation:
+        places, unseen = hold_out(store)
+        held = HeldOut.of(store, unseen, recipe.degradation, seed=request.seed)
+    drawn: Batches = batches(
+        store,
+        batch_size=recipe.batch_size,
+        seed=request.seed,
+        device=device,
+        flip=recipe.flip,
+        labels=conditional,
+        places=places,
     )
+    if recipe.degradation:
+        drawn = Pairs(drawn, recipe.degradation, seed=request.seed)
     config = describe(request, settings, recipe, training, store, device)
-    session = Session(folder, config, settings, recipe, training, drawn, store, quiet)
+    session = Session(folder, config, settings, recipe, training, drawn, store, held, quiet)
     if previous and saved:
         _check_data(previous, store, resume=resume)
     folder.sweep()
@@ -238,11 +254,14 @@ def describe(
             "optimizers": repr(recipe.optimizers),
             "half_life": recipe.half_life,
             "flip": recipe.flip,
+            "degradation": str(recipe.degradation) if recipe.degradation else None,
+            "stages": [f"{stage.name} until {stage.until:.0%}" for stage in recipe.stages],
+            "choice": repr(recipe.choice) if recipe.choice else None,
         },
         "parameters": {
             player: sum(weight.numel() for weight in gan.network(player).parameters()) for player in PLAYERS
         },
-        "because": list(recipe.because) + _unused_labels(store, recipe),
+        "because": list(recipe.because) + _unused_labels(store, recipe) + _nothing_held_out(store, recipe),
         "data": {
             "source": request.source,
             "fingerprint": store.fingerprint,
@@ -261,6 +280,15 @@ def _unused_labels(store: Store, recipe: Recipe) -> list[str]:
     return [f"The data has {len(store.classes)} classes, which this recipe does not use."]
 
 
+def _nothing_held_out(store: Store, recipe: Recipe) -> list[str]:
+    if recipe.degradation is None or len(hold_out(store)[1]):
+        return []
+    return [
+        f"There are fewer than {FEWEST_PHOTOS} photos, so none is held out: what is measured, and shown as restored, "
+        f"was also trained on."
+    ]
+
+
 def write_config(folder: RunFolder, config: dict[str, Any]) -> None:
     """Write ``config.json``, whole or not at all."""
     replace_durably(folder.config, json.dumps(config, indent=1).encode())
@@ -272,4 +300,7 @@ def _begin(session: Session) -> None:
     folder.samples.mkdir(exist_ok=True)
     chosen = torch.randperm(len(store), generator=generator(0, "shown real images"))[:SHOWN_REAL].numpy()
     np.save(folder.samples / "real.npy", store.images[np.sort(chosen)])
+    if session.held_out:
+        np.save(folder.samples / "true.npy", session.held_out.true)
+        np.save(folder.samples / "given.npy", session.held_out.given)
     session.save()

@@ -186,8 +186,9 @@ def choose_size(
 ) -> tuple[int, int]:
     """A size that suits the data and the device, where the user gives none.
 
-    What a recipe is written for; else the images' own size if they share one that can be built; else the largest power
-    of two that most images reach, up to 64 pixels on a CPU and 256 on a GPU.
+    What a recipe is written for; pieces of 96 pixels, where images are cut into pieces and are no smaller; else the
+    images' own size if they share one that can be built; else the largest power of two that most images reach, up to 64
+    pixels on a CPU and 256 on a GPU.
     """
     only = vars(recipes.find(recipe)).get("ONLY")
     if only is not None:
@@ -199,6 +200,10 @@ def choose_size(
     if found.refusals:
         raise CardiganError(" ".join(found.refusals))
     common, median = found.sizes["most common"], found.sizes["median"]
+    if settings.fit == "cut":
+        smallest = min(found.sizes["smallest"])
+        side = next((side for side in (96, 64, 48) if side <= smallest), 32)
+        return side, side
     if found.most_common == found.count and max(common) <= largest and _can_double(common):
         return common
     side = next((side for side in (256, 128, 64, 32) if side <= min(largest, *median)), 16)

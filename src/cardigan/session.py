@@ -6,22 +6,23 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cardigan._version import __version__
-from cardigan.contracts import StepRecord
+from cardigan.contracts import Batches, GeneratorNetwork, StepRecord
 from cardigan.data import Store
-from cardigan.data.batches import StoredBatches
 from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder
 from cardigan.interrupts import InterruptedRunError, Interrupts
-from cardigan.recipes import Recipe
+from cardigan.recipes import Recipe, Stage
 from cardigan.runs import Run, add_event
-from cardigan.sample import publish
+from cardigan.sample import load_generator, publish
 from cardigan.settings import Settings
 from cardigan.training import checkpoint as checkpoints
 from cardigan.training.loop import NonFiniteError, Training, fit
+from cardigan.trials import HeldOut, Trials
 from cardigan.watchers.progress import display, sentence
 from cardigan.watchers.records import RecordsWriter
 from cardigan.watchers.snapshots import Snapshots
@@ -43,8 +44,9 @@ class Session:
     settings: Settings
     recipe: Recipe
     training: Training
-    batches: StoredBatches
+    batches: Batches
     store: Store
+    held_out: HeldOut | None
     quiet: bool
 
     @property
@@ -81,9 +83,8 @@ class Session:
     def _to_the_end(self) -> None:
         run, images = self.settings.run, self.training.progress.images
         records = RecordsWriter(self.folder.records, images=images, seconds=self.training.progress.seconds)
-        snapshots = Snapshots(
-            self.folder.samples, count=run.snapshots, spent=self.spent, images=images, seed=self.training.seed
-        )
+        snapshots = self._snapshots()
+        trials = self._trials()
         saved_at, record = time.monotonic(), None
         with ExitStack() as stack:
             bar = stack.enter_context(display("training", shown=not self.quiet))
@@ -92,7 +93,7 @@ class Session:
             if board:
                 stack.callback(board.close)
             self._look(snapshots)
-            for record in self._turns():
+            for stage, record in self._turns():
                 if line := records.see(record):
                     bar.show(min(self.spent, 1.0), sentence(line, remaining=self._remaining()))
                     if board:
@@ -103,19 +104,68 @@ class Session:
                     saved_at = time.monotonic()
                 if interrupts.number:
                     self._stop(records, record, interrupts.number)
+                if trials and trials.due(self.spent):
+                    self.save()  # before the measurement, so that nobody can be set back behind it
+                    self._try(trials, stage)
+                if trials and trials.done:
+                    break
             if record:
                 records.flush(record)
                 self.save()
 
-    def _turns(self) -> Iterator[StepRecord]:
+    def _turns(self) -> Iterator[tuple[Stage, StepRecord]]:
+        """Every turn that is left, with the stage it belongs to."""
         images, minutes = self.config["budget"]["images"], self.config["budget"]["minutes"]
-        return fit(
-            self.training,
-            self.batches,
-            turns=self.recipe.turns,
-            images=images,
-            seconds=None if images else 60 * minutes,
-            schedule=self.recipe.schedule,
+        start = 0.0
+        for stage in self.recipe.course:
+            # The same networks under another objective: the optimizers do not notice.
+            self.training.gan = stage.gan
+            for record in fit(
+                self.training,
+                self.batches,
+                turns=stage.turns,
+                images=images,
+                seconds=None if images else 60 * minutes,
+                schedule=stage.schedule,
+                part=(start, stage.until),
+            ):
+                yield stage, record
+            start = stage.until
+
+    def _trials(self) -> Trials | None:
+        if self.held_out is None:
+            return None
+        images = self.training.progress.images
+        return Trials(self.folder.trials, self.held_out, self.recipe, images=images)
+
+    def _try(self, trials: Trials, stage: Stage) -> None:
+        """Measure the generator on held-out images, and put it aside if it is worth keeping."""
+        network, images = self.training.published(self.batches, images=SNAPSHOT_IMAGES), self.training.progress.images
+        kept = trials.take(network, images=images, spent=self.spent, stage=stage.name)
+        if not trials.is_last(stage.name):
+            self._publish(network, self.folder.pretrained)
+        elif kept:
+            self._publish(network, self.folder.best)
+
+    def _publish(self, network: GeneratorNetwork, folder: Path) -> None:
+        facts = {
+            "classes": self.config["data"]["classes"] if network.classes else {},
+            "images": self.training.progress.images,
+            "data": self.store.fingerprint,
+            "version": __version__,
+        }
+        if self.recipe.degradation:
+            facts["degrade"] = str(self.recipe.degradation)
+        publish(network, folder, facts=facts)
+
+    def _snapshots(self) -> Snapshots:
+        return Snapshots(
+            self.folder.samples,
+            count=self.settings.run.snapshots,
+            spent=self.spent,
+            images=self.training.progress.images,
+            seed=self.training.seed,
+            sources=self.held_out.source if self.held_out else None,
         )
 
     def _look(self, snapshots: Snapshots) -> None:
@@ -147,12 +197,15 @@ class Session:
 
     def finish(self) -> Run:
         """Publish the generator and write the report."""
-        network = self.training.published(self.batches)
+        network, trials = self.training.published(self.batches), self._trials()
         images = self.training.progress.images
-        Snapshots(self.folder.samples, count=1, images=images, seed=self.training.seed).take(network, images=images)
-        classes = self.config["data"]["classes"] if self.training.gan.generator.classes else {}
-        facts = {"classes": classes, "images": images, "data": self.store.fingerprint, "version": __version__}
-        publish(network, self.folder.generator, facts=facts)
+        self._snapshots().take(network, images=images)
+        if trials:
+            network, _ = load_generator(self.folder.best if trials.kept else self.folder.pretrained)
+            text = trials.verdict
+            add_event(self.folder, text, images=images)
+            self.say(text)
+        self._publish(network, self.folder.generator)
         run = Run(self.folder.path)
         run.report()
         return run

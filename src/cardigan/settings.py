@@ -57,6 +57,8 @@ def resolve(recipe: str, given: Mapping[str, Any]) -> tuple[Settings | None, lis
         ["There is no setting 'widht'. Did you mean 'width'?"]
     """
     model = recipes.settings_model(recipe)
+    # What a recipe wants of the data holds where the user says nothing else.
+    given = {**vars(recipes.find(recipe)).get("DATA", {}), **given}
     rooms = {
         "data": (TypeAdapter(DataSettings), {field.name for field in fields(DataSettings)}),
         "run": (TypeAdapter(RunSettings), {field.name for field in fields(RunSettings)}),

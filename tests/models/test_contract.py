@@ -43,7 +43,8 @@ def discriminator(module, device, **wanted):
 
 
 def latents(network, device, count=BATCH):
-    return torch.randn(count, network.latent, device=device)
+    """What a generator starts from: latents, or images."""
+    return torch.randn(count, *network.source, device=device)
 
 
 def pictures(device, shape=(1, 16, 16), count=BATCH):

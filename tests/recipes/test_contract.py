@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from cardigan import recipes
 from cardigan.data import DataSettings
 from cardigan.data.batches import batches
+from cardigan.data.degrade import Pairs
 from cardigan.data.store import Store
 from cardigan.errors import CardiganError
 from cardigan.recipes import Recipe, Task
@@ -84,21 +85,29 @@ def promise_one_turn_of_each_player_trains(name):
     assert tuple(recipe.gan.generator.shape) == (shape.channels, shape.height, shape.width)
     training = Training(recipe.gan, optimizers=recipe.optimizers, half_life=recipe.half_life, seed=1)
     drawn = batches(store(shape), batch_size=recipe.batch_size, labels=bool(recipe.gan.generator.classes))
-    acted = set()
-    for _ in range(12):
-        training.set_rates(recipe.schedule(0.0))
-        before = {player: weights(recipe.gan.network(player)) for player in ("discriminator", "generator")}
-        record = training.turn(drawn, recipe.turns)
-        for player, old in before.items():
-            plays = player in record.progress.last
-            assert moved(old, recipe.gan.network(player)) is plays, f"{player} in turn {record.progress.last}"
-            assert (f"{player}/adversarial" in record.losses) is plays
-        assert all(value.isfinite() for value in (*record.losses.values(), *record.logits.values())), str(record)
-        acted |= set(record.progress.last)
-        if acted == {"discriminator", "generator"}:
-            break
-    assert acted == {"discriminator", "generator"}, "someone never plays"
-    images = training.published(drawn, images=8).eval()(torch.randn(2, recipe.gan.generator.latent), *labels(recipe))
+    if recipe.degradation:
+        drawn = Pairs(drawn, recipe.degradation)
+    played = set()
+    for stage in recipe.course:
+        training.gan = stage.gan
+        acted = set()
+        for _ in range(12):
+            training.set_rates(stage.schedule(0.0))
+            before = {player: weights(recipe.gan.network(player)) for player in ("discriminator", "generator")}
+            record = training.turn(drawn, stage.turns)
+            for player, old in before.items():
+                plays = player in record.progress.last
+                judged = plays and (player == "discriminator" or stage.gan.objective.generator is not None)
+                assert moved(old, recipe.gan.network(player)) is plays, f"{player} in turn {record.progress.last}"
+                assert (f"{player}/adversarial" in record.losses) is judged
+            assert all(value.isfinite() for value in (*record.losses.values(), *record.logits.values())), str(record)
+            acted |= set(record.progress.last)
+            if acted == {"discriminator", "generator"}:
+                played.add(stage.name)
+                break
+    assert recipe.course[-1].name in played, "someone never plays"
+    source = torch.randn(2, *recipe.gan.generator.source)
+    images = training.published(drawn, images=8).eval()(source, *labels(recipe))
     assert images.shape == (2, shape.channels, shape.height, shape.width)
     assert images.abs().max() <= 1
 
@@ -126,9 +135,17 @@ def promise_data_without_classes_is_trained_on_or_refused_in_words(name):
 
 def promise_the_learning_rate_stays_within_its_full_value(name):
     recipe = recipes.prepare(name, task(name), **small(name))
-    rates = [recipe.schedule(place / 20) for place in range(21)]
-    assert rates[0] == 1.0
-    assert all(0.0 <= later <= earlier for earlier, later in pairwise(rates))
+    for stage in recipe.course:
+        rates = [stage.schedule(place / 20) for place in range(21)]
+        assert 0.0 < rates[0] <= 1.0
+        assert all(0.0 <= later <= earlier for earlier, later in pairwise(rates))
+    assert recipe.course[0].schedule(0.0) == 1.0
+
+
+def promise_the_stages_fill_the_budget(name):
+    ends = [stage.until for stage in recipes.prepare(name, task(name), **small(name)).course]
+    assert ends[-1] == 1.0
+    assert all(0.0 < earlier < later for earlier, later in pairwise(ends))
 
 
 PROMISES = {key: value for key, value in list(globals().items()) if key.startswith("promise_")}

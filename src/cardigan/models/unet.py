@@ -21,7 +21,7 @@ from cardigan.errors import CardiganError
 from cardigan.layers import Projection, Size, check_labels, height_and_width
 
 STEM = 2
-"""The images are folded this many times in each direction before the first convolution: quicker, and nothing is lost."""
+"""The images are folded so many times in each direction before the first convolution: quicker, and nothing is lost."""
 
 
 class ResidualBlock(nn.Module):
@@ -99,7 +99,7 @@ class Generator(GeneratorNetwork):
         self.shape = (channels, *height_and_width(size))
         self.stride = STEM * 2**levels
         widths = [width * 2**level for level in range(levels + 1)]
-        # Each 3x3 convolution reaches one pixel of its own level further; the last term is the width of a deepest pixel.
+        # A 3x3 convolution reaches one pixel of its own level further; the last term is the width of a deepest pixel.
         sides = [STEM * 2**level for level in range(levels + 1)]
         self.reach = 2 * STEM + 2 * blocks * (2 * sum(sides) - sides[-1]) + sum(sides[:-1] + sides[1:]) + sides[-1] - 1
         self.start = nn.Conv2d(channels * STEM**2, width, 3, padding=1)

@@ -15,9 +15,20 @@ from cardigan import discovery
 from cardigan.contracts import GAN
 from cardigan.errors import CardiganError
 from cardigan.randomness import seeded
-from cardigan.recipes._contract import Recipe, Task, classes_for
+from cardigan.recipes._contract import Compromise, Recipe, Stage, Task, classes_for
 
-__all__ = ["Recipe", "Task", "build", "classes_for", "find", "names", "prepare", "settings_model"]
+__all__ = [
+    "Compromise",
+    "Recipe",
+    "Stage",
+    "Task",
+    "build",
+    "classes_for",
+    "find",
+    "names",
+    "prepare",
+    "settings_model",
+]
 
 
 def names() -> list[str]:

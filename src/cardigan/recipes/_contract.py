@@ -1,12 +1,13 @@
 """What goes into a recipe and what comes out of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import Field
 
 from cardigan.contracts import GAN, Player, Turns
+from cardigan.data.degrade import Degradation
 from cardigan.errors import CardiganError
 from cardigan.training.optimizers import OptimizerSettings
 from cardigan.training.schedules import Schedule, constant
@@ -53,6 +54,69 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A part of a run that plays a game of its own. Networks, optimizers and the average go on through all of them.
+
+    Args:
+        name: in records and reports.
+        until: the share of the budget at which it ends.
+        gan: the recipe's networks, under this stage's objective and terms.
+        turns: whose turn is next.
+        schedule: how the learning rate moves over the stage.
+        trials: how often the generator is measured on held-out images, the last time at the end.
+    """
+
+    name: str
+    until: float
+    gan: GAN
+    turns: Turns = field(default_factory=together)
+    schedule: Schedule = field(default_factory=constant)
+    trials: int = 0
+
+
+@dataclass(frozen=True)
+class Compromise:
+    """Which of a restoration's generators to keep, and when to stop looking for a better one.
+
+    Adversarial training buys texture with pixel-wise accuracy (*The Perception-Distortion Tradeoff*, Blau and
+    Michaeli, 2018). Kept is the generator of the last stage whose held-out images have the most lifelike texture,
+    among those that cost no more than ``price``; if all cost more, the one from before that stage.
+
+    Args:
+        price: decibels of held-out PSNR that texture may cost.
+        patience: trials without a better generator after which training stops.
+
+    Example:
+        >>> rule = Compromise(price=1.0, patience=2)
+        >>> before, trials = (30.0, 9.0), [(29.5, 6.0), (29.1, 5.0), (28.5, 4.0), (28.8, 5.5)]
+        >>> rule.best(before, trials), rule.done(before, trials)
+        (1, True)
+    """
+
+    price: float = 1.0
+    patience: int = 5
+
+    def best(self, before: tuple[float, float], trials: Sequence[tuple[float, float]]) -> int | None:
+        """The place of the best trial, None for the generator from before.
+
+        Args:
+            before: PSNR and distance in texture at the end of the stage before.
+            trials: likewise, one for each trial of the last stage.
+        """
+        allowed = [
+            (distance, place)
+            for place, (psnr, distance) in enumerate(trials)
+            if psnr >= before[0] - self.price and distance < before[1]
+        ]
+        return min(allowed)[1] if allowed else None
+
+    def done(self, before: tuple[float, float], trials: Sequence[tuple[float, float]]) -> bool:
+        """Whether the last ``patience`` trials brought nothing better."""
+        best = self.best(before, trials)
+        return len(trials) - 1 - (-1 if best is None else best) >= self.patience
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A GAN and how to train it, with the reasons.
 
@@ -65,6 +129,9 @@ class Recipe:
         half_life: of the averaged generator, in images; 0 publishes the trained weights themselves.
         passes: passes over the data when the user gives no budget; None leaves it to a budget of minutes.
         flip: mirror real images left and right half of the time.
+        degradation: what is done to the images that the generator starts from; None if it starts from latents.
+        stages: the parts of the run, in order; () for one stage with the turns and the schedule above.
+        choice: which of the generators measured in the last stage is kept; None keeps the last.
         because: why these choices, one sentence each; shown to the user.
     """
 
@@ -76,7 +143,15 @@ class Recipe:
     half_life: float = 20_000
     passes: int | None = None
     flip: bool = False
+    degradation: Degradation | None = None
+    stages: tuple[Stage, ...] = ()
+    choice: Compromise | None = None
     because: tuple[str, ...] = ()
+
+    @property
+    def course(self) -> tuple[Stage, ...]:
+        """The stages, one at least."""
+        return self.stages or (Stage("training", 1.0, self.gan, self.turns, self.schedule),)
 
 
 def classes_for(task: Task, conditional: bool | None) -> int:

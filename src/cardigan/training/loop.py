@@ -161,6 +161,7 @@ def fit(
     images: int | None = None,
     seconds: float | None = None,
     schedule: Schedule | None = None,
+    part: tuple[float, float] = (0.0, 1.0),
     **settings: Any,
 ) -> Iterator[StepRecord]:
     """Train, one turn after the other, until the budget is spent; an ordinary ``for`` body watches.
@@ -172,7 +173,9 @@ def fit(
         images: stop when this many images have been drawn.
         seconds: stop after this many seconds of training. The learning rate then depends on the machine's speed, and
             two runs are no longer bit-identical.
-        schedule: how the learning rate moves over the budget; by default not.
+        schedule: how the learning rate moves over the budget, or over ``part`` of it; by default not.
+        part: where in the budget this stage of the training begins and ends, as shares of it; it starts where the
+            clock stands and stops at the end of the stage.
         **settings: of :class:`Training`, when ``gan`` is a GAN.
 
     Yields:
@@ -204,8 +207,9 @@ def fit(
     def spent() -> float:
         return progress.images / images if images is not None else progress.seconds / (seconds or 1e-9)
 
-    while spent() < 1.0:
-        training.set_rates(schedule(spent()))
+    start, end = part
+    while (now := spent()) < end:
+        training.set_rates(schedule(max((now - start) / (end - start), 0.0)))
         record = training.turn(batches, turns)
         progress.seconds = time.perf_counter() - began
         yield replace(record, progress=progress.copy())

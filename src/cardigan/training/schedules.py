@@ -8,14 +8,14 @@ from collections.abc import Callable
 Schedule = Callable[[float], float]
 
 
-def constant() -> Schedule:
+def constant(multiplier: float = 1.0) -> Schedule:
     """No change.
 
     Example:
-        >>> constant()(0.7)
-        1.0
+        >>> constant()(0.7), constant(0.2)(0.7)
+        (1.0, 0.2)
     """
-    return lambda spent: 1.0
+    return lambda spent: multiplier
 
 
 def linear(*, to: float = 0.0, start: float = 0.0) -> Schedule:

@@ -10,6 +10,8 @@ from cardigan.report.grids import grid, save_png
 from cardigan.sample import draw, latents_for
 
 ROWS = 8
+RESTORED_COLUMNS = 4
+"""Restored pictures are fewer and larger than drawn ones, for details matter."""
 
 
 class Snapshots:
@@ -21,10 +23,21 @@ class Snapshots:
         spent: the share of the budget that is spent already.
         images: where the run stands; pictures beyond it are removed.
         seed: of the latents.
+        sources: what the generator starts from, if it is not latents; (N, C, H, W).
     """
 
-    def __init__(self, folder: Path, *, count: int, spent: float = 0.0, images: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        count: int,
+        spent: float = 0.0,
+        images: int = 0,
+        seed: int = 0,
+        sources: Tensor | None = None,
+    ) -> None:
         self.folder, self.seed = folder, seed
+        self.sources = None if sources is None else sources[: ROWS * RESTORED_COLUMNS]
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.glob("*.png"):
             if path.stem.isdigit() and int(path.stem) > images:
@@ -47,9 +60,12 @@ class Snapshots:
             images: images seen, for the name.
         """
         columns, labels = layout(int(network.classes))  # pyright: ignore[reportArgumentType]
-        latents = latents_for(network, ROWS * columns, seed=self.seed)
+        if self.sources is None:
+            pictures = draw(network, latents_for(network, ROWS * columns, seed=self.seed), labels)
+        else:
+            columns, pictures = RESTORED_COLUMNS, draw(network, self.sources)
         path = self.folder / f"{images:012d}.png"
-        save_png(grid(draw(network, latents, labels), columns=columns, background=None), path)
+        save_png(grid(pictures, columns=columns, background=None), path)
         return path
 
 

@@ -1,0 +1,78 @@
+"""Restoration: larger, sharper, cleaner or coloured pictures, from photos alone.
+
+Three stages: the generator learns to undo the damage pixel by pixel; the discriminator learns to tell its results from
+photos; then both play for a short while, in turns that adapt. How long is measured: held-out pieces are restored again
+and again, and kept is the generator with the most lifelike texture that has not lost more than `price` decibels.
+
+Source: stages and adaptive turns are NoGAN's (*DeOldify*, Antic, Howard and Manor, 2019); content and patches are
+*Image-to-Image Translation with Conditional Adversarial Networks*, Isola et al., 2017; the trade is *The
+Perception-Distortion Tradeoff*, Blau and Michaeli, 2018.
+Expect: see docs/restoration.md.
+"""
+
+from dataclasses import replace
+
+from cardigan import objectives, regularizers
+from cardigan.contracts import GAN
+from cardigan.data.degrade import parse
+from cardigan.errors import CardiganError
+from cardigan.models import unet
+from cardigan.recipes._contract import BatchSize, Compromise, Count, Rate, Recipe, Stage, Task, Weight, classes_for
+from cardigan.training.optimizers import Adam
+from cardigan.training.schedules import constant, linear
+from cardigan.training.turns import adaptive, alternate
+
+DATA = {"fit": "cut"}
+"""Photos are cut into pieces at their own resolution, for resizing them would be one more damage to learn."""
+
+
+def recipe(
+    task: Task,
+    *,
+    degrade: str = "downscale4",
+    width: Count = 32,
+    levels: Count = 2,
+    blocks: Count = 2,
+    discriminator_width: Count = 32,
+    conditional: bool = False,
+    batch_size: BatchSize = 8,
+    learning_rate: Rate = 5e-4,
+    content: Rate = 1.0,
+    game: Weight = 0.1,
+    threshold: Rate = 0.65,
+    price: Weight = 1.0,
+    patience: Count = 5,
+    flip: bool = True,
+) -> Recipe:
+    """Learning rates are for the first stage; in the game the generator's is a fifth of it."""
+    degradation = parse(degrade)
+    if task.height % degradation.scale or task.width % degradation.scale:
+        raise CardiganError(
+            f"Pieces of {task.height}x{task.width} pixels cannot be scaled down {degradation.scale} times. Try --size "
+            f"{max(task.height // degradation.scale, 8) * degradation.scale}."
+        )
+    shape = {"size": task.size, "channels": task.channels, "classes": classes_for(task, conditional or False)}
+    gan = GAN(
+        generator=unet.Generator(**shape, width=width, levels=levels, blocks=blocks),
+        discriminator=unet.Discriminator(**shape, width=discriminator_width),
+        objective=objectives.scaled(objectives.non_saturating(), generator=game),
+        terms=(regularizers.Content(content),),
+    )
+    alone = replace(gan, objective=replace(gan.objective, generator=None))
+    return Recipe(
+        gan,
+        batch_size=batch_size,
+        optimizers={
+            "generator": Adam(learning_rate, beta1=0.9, beta2=0.99),
+            "discriminator": Adam(2 * learning_rate, beta1=0.5, beta2=0.99),
+        },
+        half_life=2_000,
+        flip=flip,
+        degradation=degradation,
+        stages=(
+            Stage("content", 0.6, alone, alternate(discriminator=0), linear(to=0.05, start=0.4), trials=6),
+            Stage("critic", 0.7, gan, alternate(generator=0), constant(0.4)),
+            Stage("game", 1.0, gan, adaptive(discriminator=2 * threshold), constant(0.2), trials=20),
+        ),
+        choice=Compromise(price=price, patience=patience),
+    )
