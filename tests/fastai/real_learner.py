@@ -74,14 +74,20 @@ def losses(library, learning, *, calls, **settings):
             if self.learn.training:
                 self.seen.append(float(self.learn.loss))
 
+        def before_batch(self):
+            if self.learn.training:
+                self.turns.append("g" if self.learn.gan_trainer.gen_mode else "c")
+
     history = History()
-    history.seen = []
+    history.seen, history.turns = [], []
     noise, real = batches()
     dl = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(noise, real), 4)
     generator, critic = networks()
     learn = learning(dl, generator, critic, cbs=[history], **settings)
     learn.fit(1, 1e-2)
-    return history.seen[:calls], learn
+    history.turns.clear()
+    learn.fit(2)
+    return history.seen[:calls], learn, "".join(history.turns)
 
 
 def main(photos, answers, *flags):
@@ -109,10 +115,17 @@ def main(photos, answers, *flags):
         switcher = library.FixedGANSwitcher(5, 1)
         settings = {"clip": 0.5, "switch_eval": False, "opt_func": base.Adam, "switcher": switcher}
         # From the seventh batch on, fastai has moved the idle network, and the two must differ.
-        out[f"{name} losses"], learn = silent(partial(losses, base, learning, calls=6, **settings))
+        work = partial(losses, base, learning, calls=6, **settings)
+        out[f"{name} losses"], learn, out[f"{name} turns"] = silent(work)
         out[f"{name} drift"] = drift(learn, library)
 
     out["weights_gen"] = mixed(gan, ours)
+    dl = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*batches(1)), 4)
+    learn = their_learner(dl, *networks())
+    try:
+        learn.loss_func.critic(torch.zeros(4, 1), torch.zeros(4, 2))
+    except RuntimeError as problem:
+        out["unfrozen"] = str(problem)
     out |= from_data_loaders(theirs, gan, ours, photos)
     Path(answers).write_text(json.dumps(out), encoding="utf-8")
 

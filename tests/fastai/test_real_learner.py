@@ -53,6 +53,15 @@ def test_the_losses_of_five_critic_batches_and_a_generator_batch_are_theirs(answ
     assert answers["ours losses"] == pytest.approx(answers["theirs losses"], abs=1e-6)
 
 
+def test_their_epochs_begin_with_the_generator_and_ours_go_on(answers):
+    assert answers["theirs turns"] == "cccccg" + "gccccc"  # validation left it in generator mode, the count began anew
+    assert answers["ours turns"] == "cccccg" + "cccccg"
+
+
+def test_their_critics_loss_needs_a_frozen_generator(answers):
+    assert "leaf" in answers["unfrozen"]
+
+
 def test_theirs_moves_the_idle_critic_and_ours_does_not(answers):
     assert answers["theirs drift"] > 1e-3
     assert answers["ours drift"] == 0.0
@@ -71,5 +80,5 @@ def test_our_learner_takes_their_data_loaders(answers):
     assert -1 <= low < -0.7
     assert 0.7 < high <= 1
     assert answers["validates"] is False
-    assert answers["picture"] == [2 * 16 + 2, 2 * 16 + 2]
+    assert answers["picture"] == [3 * 16 + 4, 16]  # a batch of three
     assert answers["saved"].endswith("photos/models/from-fastai.safetensors")

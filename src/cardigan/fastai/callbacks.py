@@ -135,8 +135,8 @@ class GANTrainer(Callback):
 class FixedGANSwitcher(Callback):
     """Lets the critic play ``n_crit`` batches, then the generator ``n_gen``, and so on.
 
-    Against fastai: the count goes on from one epoch to the next. There it begins again with each epoch, so that with
-    fewer batches in an epoch than ``n_crit`` the generator never plays; and a callable is always given 0.
+    Against fastai: the count goes on from one epoch to the next. There it begins again with each epoch, and every epoch
+    but the first begins with the generator, whatever was asked for; and a callable is always given 0.
 
     Source: ``fastai.vision.gan``.
 
