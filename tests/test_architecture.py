@@ -59,7 +59,7 @@ ALLOWED = {
     "restoring": {"contracts", "errors", "pixels", "data.degrade"},
     "picture_files": {"errors", "data.decode", "data.options", "data.words", "report.grids"},
     "runs": LEAVES | {"folder", "report", "sample", "restoring", "picture_files", "data.degrade"},
-    "trials": LEAVES | {"data", "metrics", "recipes", "sample"},
+    "trials": LEAVES | {"data", "folder", "metrics", "recipes", "sample"},
     "session": ANY,
     "launch": ANY,
     "cli": ANY,

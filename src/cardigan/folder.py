@@ -111,14 +111,7 @@ class RunFolder:
 
     def read_records(self) -> list[dict[str, Any]]:
         """All records; a last line that a crash cut short is left out."""
-        records = []
-        if self.records.exists():
-            for line in self.records.read_text(encoding="utf-8").splitlines():
-                try:
-                    records.append(json.loads(line))
-                except ValueError:
-                    break
-        return records
+        return read_lines(self.records)
 
     def sweep(self) -> None:
         """Remove what a killed process left half written; only the holder of the lock may."""
@@ -178,6 +171,17 @@ class RunFolder:
             yield
         finally:
             lock.unlink(missing_ok=True)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file, one a line, up to one that a crash cut short; [] without the file."""
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            break
+    return lines
 
 
 def remove_empty(folders: Iterable[Path]) -> None:

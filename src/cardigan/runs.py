@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,16 @@ from PIL import Image
 from cardigan.contracts import GeneratorNetwork
 from cardigan.data.degrade import parse
 from cardigan.errors import CardiganError
-from cardigan.folder import RunFolder
+from cardigan.folder import RunFolder, read_lines
 from cardigan.picture_files import read_picture
+from cardigan.pixels import to_float
 from cardigan.randomness import generator as random_generator
 from cardigan.report.page import MOST_CLASSES, Contents, duration, write
 from cardigan.restoring import restore
 from cardigan.sample import draw, interpolation, latents_for, load_generator
 
+COMPARED = 12
+"""Restored pieces in a report."""
 REPORTED = 64
 """Generated images in a report."""
 
@@ -170,38 +172,61 @@ class Run:
         raise CardiganError(f"There is no class {label!r}. Known: {', '.join(names)}.")
 
     def _contents(self) -> Contents:
-        network, facts = self._opened()
-        names = list(facts.get("classes", {}))
-        per_class = None
-        if names:
-            shown = range(min(len(names), MOST_CLASSES))
-            per_class = np.stack([self.sample(8, seed=1, label=place) for place in shown])
-        real = self.folder.samples / "real.npy"
-        generated = self.sample(REPORTED)
+        shown = self._restored() if "degrade" in self._opened()[1] else self._drawn()
         return Contents(
             title=self.path.resolve().name,
             summary=self._summary(),
             settings={"request": self.config["request"], "recipe": self.config["resolved"]},
             data=self.config["data"],
-            real=np.load(real, allow_pickle=False) if real.exists() else generated[:0],
-            generated=generated,
             snapshots=self._snapshots(),
-            interpolation=interpolation(network),
-            per_class=per_class,
-            class_names=names,
             records=self.records,
             notes=[*self.config["because"], *(event["text"] for event in read_events(self.folder))],
             command=self.config["command"],
             version=self.config["version"],
+            **shown,
         )
+
+    def _drawn(self) -> dict[str, Any]:
+        """What a report shows of a generator that draws from latents."""
+        network, facts = self._opened()
+        names, per_class = list(facts.get("classes", {})), None
+        if names:
+            shown = range(min(len(names), MOST_CLASSES))
+            per_class = np.stack([self.sample(8, seed=1, label=place) for place in shown])
+        real = self.folder.samples / "real.npy"
+        generated = self.sample(REPORTED)
+        return {
+            "real": np.load(real, allow_pickle=False) if real.exists() else generated[:0],
+            "generated": generated,
+            "interpolation": interpolation(network),
+            "per_class": per_class,
+            "class_names": names,
+        }
+
+    def _restored(self) -> dict[str, Any]:
+        """What a report shows of a generator that restores: held-out pieces as given, between, restored and true."""
+        network, facts = self._opened()
+        given, true = (np.load(self.folder.samples / f"{name}.npy", allow_pickle=False) for name in ("given", "true"))
+        chosen = np.linspace(0, len(true) - 1, min(COMPARED, len(true))).round().astype(int)
+        given, true = given[chosen], true[chosen]
+        source = to_float(torch.from_numpy(given))
+        columns = [("as given", given), ("restored", draw(network, source)), ("true", true)]
+        if (self.folder.pretrained / "config.json").exists():
+            before, about = self._opened(self.folder.pretrained)
+            if about["sha256"] != facts["sha256"]:
+                columns.insert(1, ("before the game", draw(before, source)))
+        trials = [line | {"best": line["images"] == facts["images"]} for line in read_lines(self.folder.trials)]
+        return {"real": true[:0], "generated": true[:0], "comparison": columns, "trials": trials}
 
     def _summary(self) -> list[tuple[str, str]]:
         records, config = self.records, self.config
         last = records[-1] if records else {"images": 0, "seconds": 0.0}
         height, width, channels = config["shape"]
         weights = {name: f"{count:,}" for name, count in config["parameters"].items()}
+        undone = self._opened()[1].get("degrade")
         return [
             ("Recipe", config["request"]["recipe"]),
+            *([("Undoes", undone)] if undone else []),
             ("Data", f"{config['data']['count']:,} images from {config['data']['source']}"),
             ("Size", f"{width} x {height}, {channels} channel{'s' if channels > 1 else ''}"),
             ("Images seen", f"{last['images']:,}"),
@@ -222,14 +247,7 @@ class Run:
 
 def read_events(folder: RunFolder) -> list[dict[str, Any]]:
     """What happened to a run beside training: resumes, rejected checkpoints, remedies."""
-    path = folder.path / "events.jsonl"
-    if not path.exists():
-        return []
-    events = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        with suppress(ValueError):  # a line that a crash cut short
-            events.append(json.loads(line))
-    return events
+    return read_lines(folder.path / "events.jsonl")
 
 
 def add_event(folder: RunFolder, text: str, *, images: int) -> None:

@@ -143,14 +143,14 @@ class Session:
         network, images = self.training.published(self.batches, images=SNAPSHOT_IMAGES), self.training.progress.images
         kept = trials.take(network, images=images, spent=self.spent, stage=stage.name)
         if not trials.is_last(stage.name):
-            self._publish(network, self.folder.pretrained)
+            self._publish(network, self.folder.pretrained, images=images)
         elif kept:
-            self._publish(network, self.folder.best)
+            self._publish(network, self.folder.best, images=images)
 
-    def _publish(self, network: GeneratorNetwork, folder: Path) -> None:
+    def _publish(self, network: GeneratorNetwork, folder: Path, *, images: int) -> None:
         facts = {
             "classes": self.config["data"]["classes"] if network.classes else {},
-            "images": self.training.progress.images,
+            "images": images,
             "data": self.store.fingerprint,
             "version": __version__,
         }
@@ -201,11 +201,11 @@ class Session:
         images = self.training.progress.images
         self._snapshots().take(network, images=images)
         if trials:
-            network, _ = load_generator(self.folder.best if trials.kept else self.folder.pretrained)
-            text = trials.verdict
-            add_event(self.folder, text, images=images)
-            self.say(text)
-        self._publish(network, self.folder.generator)
+            network, facts = load_generator(self.folder.best if trials.kept else self.folder.pretrained)
+            add_event(self.folder, trials.verdict, images=images)
+            self.say(trials.verdict)
+            images = facts["images"]
+        self._publish(network, self.folder.generator, images=images)
         run = Run(self.folder.path)
         run.report()
         return run

@@ -14,6 +14,7 @@ from cardigan.contracts import GeneratorNetwork
 from cardigan.data import Store
 from cardigan.data.degrade import Degradation
 from cardigan.data.holding import Places
+from cardigan.folder import read_lines
 from cardigan.metrics.fidelity import psnr
 from cardigan.metrics.texture import sliced_wasserstein
 from cardigan.pixels import to_float, to_uint8
@@ -69,7 +70,7 @@ class Trials:
     def __init__(self, path: Path, held_out: HeldOut, recipe: Recipe, *, images: int = 0) -> None:
         self.path, self.held_out, self.rule = path, held_out, recipe.choice or Compromise()
         self._last_stage = recipe.course[-1].name
-        self.lines = [line for line in read(path) if line["images"] <= images]
+        self.lines = [line for line in read_lines(path) if line["images"] <= images]
         path.write_text("".join(map(_text, self.lines)), encoding="utf-8")
         starts = [0.0, *(stage.until for stage in recipe.course)]
         measured = self.lines[-1]["spent"] if self.lines else -1.0
@@ -161,17 +162,6 @@ def moments(start: float, end: float, count: int) -> Iterator[float]:
         [0.75, 1.0]
     """
     return (start + (end - start) * (place + 1) / count for place in range(count))
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """All measurements; a last line that a crash cut short is left out."""
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            break
-    return lines
 
 
 def _text(line: dict[str, Any]) -> str:

@@ -165,8 +165,8 @@ def test_a_picture_that_is_handed_in_is_not_written_to():
     assert torch.equal(images, twin)
 
 
-@pytest.mark.parametrize("text", ["jpeg10", "grey", "grey+jpeg20"])
-def test_alpha_passes_by_jpeg_and_grey(text):
+@pytest.mark.parametrize("text", ["jpeg10", "grey", "grey+jpeg20", "noise50"])
+def test_alpha_passes_by_all_but_scaling(text):
     pixels = noise(5, (24, 32, 4), low=0, high=256)
     for found in (degraded(text, pixels), parse(text).shrink(pixels), parse(text).prepare(pixels)):
         np.testing.assert_array_equal(found[:, :, 3], pixels[:, :, 3])
@@ -253,6 +253,14 @@ def test_what_is_no_degradation_is_refused(text, part):
 )
 def test_strengths_out_of_range_are_refused(part, expected):
     assert refusal(f"grey+{part}") == f"degrade is 'grey+{part}': {expected}, got {part!r}."
+
+
+def test_noise_on_a_grey_picture_is_grey_and_as_strong_as_asked():
+    flat = np.full((64, 64, 3), (120, 130, 110), np.uint8)
+    found = degraded("grey+noise20", flat).astype(float)
+    assert (found == found[:, :, :1]).all()
+    assert found[:, :, 0].std() == pytest.approx(20, rel=0.06)
+    np.testing.assert_array_equal(parse("grey+noise20").prepare(found.astype(np.uint8)), found)
 
 
 def test_down_scaling_twice_is_refused():

@@ -81,8 +81,7 @@ class Degradation:
             (B, C, H, W) in [-1, 1], on the 256 levels that a file can hold.
         """
         height, width = images.shape[2:]
-        for damage in self.damages:
-            images = to_float(to_uint8(_APPLY[damage.kind](images, damage, rng)).to(images.device))
+        images = self._damaged(images, rng)
         if self.scale > 1:
             images = to_float(to_uint8(_resized(images, (height, width))).to(images.device))
         return images
@@ -118,10 +117,17 @@ class Degradation:
             uint8 (H / scale, W / scale, C).
         """
         images = to_float(torch.from_numpy(np.array(pixels)[None]))
-        rng = generator(0, "degrade", 0)
+        return to_uint8(self._damaged(images, generator(0, "degrade", 0)))[0].numpy()
+
+    def _damaged(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        grey = False
         for damage in self.damages:
-            images = to_float(to_uint8(_APPLY[damage.kind](images, damage, rng)))
-        return to_uint8(images)[0].numpy()
+            images = _APPLY[damage.kind](images, damage, rng)
+            grey |= damage.kind == "grey"
+            if grey:  # noise on a grey picture is grey itself
+                images = torch.cat([images[:, :1].expand(-1, 3, -1, -1), images[:, 3:]], dim=1)
+            images = to_float(to_uint8(images).to(images.device))
+        return images
 
 
 class Pairs:
@@ -217,6 +223,7 @@ def _compressed(pixels: Pixels, quality: int) -> Pixels:
 def _noise(images: Tensor, damage: Damage, rng: torch.Generator) -> Tensor:
     levels = damage.low + (damage.high - damage.low) * torch.rand(len(images), 1, 1, 1, generator=rng)
     noise = levels / 127.5 * torch.randn(images.shape, generator=rng)
+    noise[:, 3 if images.shape[1] >= 3 else 1 :] = 0.0  # alpha is no light
     return images + noise.to(images.device)
 
 

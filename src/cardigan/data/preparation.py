@@ -52,6 +52,7 @@ def prepare(
     """
     if size is not None and min(size) < 1:
         raise CardiganError(f"The size is {size[1]}x{size[0]}; expected at least 1 pixel a side. Type --size 64.")
+    one_image = source.crops is not None
     source = source.sized(size, settings)
     root = cache_folder(cache)
     asked = json.dumps([FORMAT, source.key, source.name, source.classes, size, asdict(settings)])
@@ -64,7 +65,7 @@ def prepare(
         sweep(root)
         folder = Path(tempfile.mkdtemp(prefix=f".{final.name}.partial-", dir=root))
         try:
-            _write(folder, source, size, settings, on_progress)
+            _write(folder, source, size, settings, one_image, on_progress)
             return publish(folder, final)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -73,7 +74,12 @@ def prepare(
 
 
 def _write(
-    folder: Path, source: Source, size: Size | None, settings: DataSettings, on_progress: Progress | None
+    folder: Path,
+    source: Source,
+    size: Size | None,
+    settings: DataSettings,
+    one_image: bool,
+    on_progress: Progress | None,
 ) -> None:
     """Fill a folder with everything that a store is; raises CardiganError for data that cannot be trained on."""
     tally = Tally(source, settings, size)
@@ -110,7 +116,9 @@ def _write(
     if settings.channels is None and tally.channels == 1:
         _narrow(path, len(labels), height * width)
     shape = (len(labels), height, width, tally.channels)
-    describe(folder, scan, shape, labels, tally.classes, counts if settings.fit == "cut" else [])
+    if one_image:
+        counts = [len(labels)]  # overlapping crops of the same picture
+    describe(folder, scan, shape, labels, tally.classes, counts if one_image or settings.fit == "cut" else [])
 
 
 def _as_is(pixels: Pixels) -> Pixels:

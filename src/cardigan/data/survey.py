@@ -57,7 +57,8 @@ def survey(source: Source, settings: DataSettings, fit: Callable[[Pixels], Pixel
         fit: what to do with the pixels of each image while a core is at it; None forgets them.
     """
     workers = min(32, os.cpu_count() or 1)
-    chunks = (source.items[start : start + _CHUNK] for start in range(0, len(source), _CHUNK))
+    size = 1 if settings.fit == "cut" else _CHUNK  # a photo's pieces may take more memory than the photo
+    chunks = (source.items[start : start + size] for start in range(0, len(source), size))
     pending: deque[Future[list[Finding]]] = deque()
     with warnings.catch_warnings(), ThreadPoolExecutor(workers, thread_name_prefix="survey") as pool:
         # Pillow's remarks on odd metadata are not for the user's eyes; one on the size of an image is an error.

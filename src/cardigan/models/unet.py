@@ -150,8 +150,8 @@ class Generator(GeneratorNetwork):
 class Discriminator(DiscriminatorNetwork):
     """Images to a logit for each patch: spectrally normalised convolutions that halve the image, any size.
 
-    Each logit sees a neighbourhood of its own only, so it judges texture and not the whole picture, of which the
-    content loss takes care.
+    Without classes each logit sees a neighbourhood of its own only, so it judges texture and not the whole picture, of
+    which the content loss takes care.
 
     Args:
         size: of the images it is trained on; it takes any other size from 8 pixels on as well.
