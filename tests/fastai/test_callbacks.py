@@ -301,8 +301,9 @@ def test_a_notebook_shows_the_pictures(monkeypatch, running):
     shown = []
     shell, display = ModuleType("IPython"), ModuleType("IPython.display")
     shell.get_ipython = lambda: "a shell" if running else None
-    shell.display, display.display = display, shown.append
+    display.display = shown.append
     monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
     learn = drawing()
     with learn.no_logging():
         learn.fit(2)

@@ -1,5 +1,8 @@
 """The page's own snippets, run one after the other with only the import lines changed."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -85,3 +88,12 @@ def test_the_pages_snippets_run(bedrooms, capsys):
     assert max(float(weight.detach().abs().max()) for weight in learn.critic.parameters()) <= 0.01 + 1e-9
     for group in (group for each in learn.optimizers.values() for group in each.param_groups):
         assert (group["lr"], group["weight_decay"]) == (2e-4, 0.0)
+
+
+def test_our_own_pages_example_runs(bedrooms, capsys):
+    page = (Path(__file__).parents[2] / "docs" / "seeds" / "fastai.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    names = {}
+    exec(compile(example.replace("bs=128", "bs=7"), "fastai.md", "exec"), names)
+    assert capsys.readouterr().out.split()[:5] == ["epoch", "train_loss", "gen_loss", "crit_loss", "time"]
+    assert names["learn"].gan_trainer.imgs == []  # two batches, both the critic's

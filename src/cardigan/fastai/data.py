@@ -8,7 +8,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ class StoredLoader:
     """
 
     store: Store
-    files: Sequence[tuple[Path, int]]
+    files: Sequence[tuple[Path, int]] = field(repr=False)
     get_x: Callable[[Path], Any]
     bs: int
     shuffle: bool

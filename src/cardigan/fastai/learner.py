@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -243,7 +243,7 @@ class Learner(Results):
         engines.save(self._engine().training, path, with_opt=with_opt)
         return path
 
-    def load(self, file: str | Path, with_opt: bool = True, strict: bool = True) -> "Learner":
+    def load(self, file: str | Path, with_opt: bool = True, strict: bool = True) -> Self:
         """Read what :meth:`save` wrote.
 
         Args:

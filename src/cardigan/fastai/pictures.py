@@ -26,5 +26,8 @@ def picture_of(images: Tensor, *, columns: int | None = None) -> Image.Image | N
 def show_in_notebook(picture: Any) -> None:
     """Show a picture where IPython is already running; elsewhere do nothing."""
     shell = sys.modules.get("IPython")
-    if shell is not None and getattr(shell, "get_ipython", lambda: None)() is not None:
-        shell.display.display(picture)
+    if shell is None or shell.get_ipython() is None:
+        return
+    from IPython.display import display  # pyright: ignore[reportMissingImports]  # there, for it is running
+
+    display(picture)
