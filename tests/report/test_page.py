@@ -231,3 +231,80 @@ def test_a_page_that_fails_leaves_the_old_one(tmp_path):
         write(full(real=np.zeros((4, 8, 8, 3))), tmp_path)
     assert path.read_bytes() == before
     assert sorted(each.name for each in tmp_path.iterdir()) == ["progress.webp", "report.html"]
+
+
+# --- restorations --------------------------------------------------------------------------------------------------
+
+
+def trial(images, stage="content", **changes):
+    return {"images": images, "stage": stage, "psnr": 25.0, "texture": 0.3, "best": False} | changes
+
+
+def restoration(count=5, **changes):
+    columns = [(name, pixels(count, 24, 16, 3)) for name in ("as given", "before the game", "restored", "true")]
+    nothing = np.zeros((0,), np.uint8)
+    whole = {
+        "real": nothing,
+        "generated": nothing,
+        "per_class": None,
+        "interpolation": None,
+        "comparison": columns,
+        "trials": [trial(1000), trial(1500, "game"), trial(2000, "game", best=True)],
+    }
+    return full(**(whole | changes))
+
+
+def test_a_restoration_shows_its_columns_first_and_nothing_that_it_has_not():
+    html = render(restoration())
+    assert sections(html) == ["comparison", "learning", "data", "settings", "use"]
+    assert [each["alt"].rpartition(": ")[2] for each in read(html).all("img")[:4]] == [
+        "as given",
+        "before the game",
+        "restored",
+        "true",
+    ]
+    assert sections(render(restoration(trials=[], records=[], snapshots=[]))) == [
+        "comparison",
+        "data",
+        "settings",
+        "use",
+    ]
+
+
+def test_a_restoration_beside_generated_images_shows_both():
+    assert sections(render(full(comparison=restoration().comparison)))[:3] == ["comparison", "images", "classes"]
+
+
+def test_each_row_shows_one_picture_pixel_for_pixel():
+    contents = restoration()
+    shown = [embedded(each) for each in read(render(contents)).all("img")[:4]]
+    for sheet, (_, images) in zip(shown, contents.comparison, strict=True):
+        assert sheet.shape == (5 * 24 + 4, 16, 4)
+        for place, image in enumerate(images):
+            np.testing.assert_array_equal(sheet[25 * place : 25 * place + 24, :, :3], image)
+
+
+def test_a_restoration_speaks_of_itself():
+    html = render(restoration())
+    text = " ".join(read(html).text)
+    expected = [
+        "A generator that restores images (colour), after 2,000 images seen",
+        "As given, before the game, restored",
+    ]
+    expected += ["The same pictures restored again", "cardigan restore RUN photo.jpg", "# uint8 [height, width, 3]"]
+    for words in expected:
+        assert words in text
+    assert "sample RUN" not in text
+    assert HOSTILE in read(render(restoration(comparison=[(HOSTILE, pixels(1, 8, 8, 3))]))).text
+
+
+def test_trials_are_drawn_before_the_losses():
+    titles = re.findall(r"<svg[^>]*><title>(.*?)</title>", render(restoration()))
+    assert titles[:2] == ["Fidelity: content, game, kept", "Texture: content, game, kept"]
+    assert titles[2].startswith("Discriminator")
+
+
+def test_a_player_that_rests_for_a_stage_leaves_no_marks():
+    resting = [record(1000, losses={"generator/content": 0.1}, logits={}), record(2000)]
+    assert "not a number" not in render(restoration(records=resting))
+    assert "not a number" in render(full(records=resting))

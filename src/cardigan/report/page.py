@@ -16,14 +16,15 @@ from typing import Any, cast
 from cardigan.errors import CardiganError
 from cardigan.report import animation
 from cardigan.report.curves import chart
-from cardigan.report.grids import Pixels, encode_webp, grid, reduce, tidy_columns, write_bytes
+from cardigan.report.grids import Pixels, encode_webp, reduce, tidy_columns, write_bytes
+from cardigan.report.pictures import PIXELATED_BELOW, Picture, embed, lay_out
+from cardigan.report.restoration import compared, trial_charts
 
 MOST_IMAGES, FEWEST_IMAGES, MOST_PIXELS = 64, 16, 64 * 96 * 96  # of real and of generated images, each
 LOSSLESS_BYTES = 600_000  # larger grids are compressed, all of a comparison alike
 MOST_FRAMES, FRAME_SIDE, FILM_BYTES = 40, 800, 1_300_000  # of the samples through training, in the page
 MOST_ANIMATED = 120  # frames of the animation beside the page
 MOST_CLASSES = 50
-PIXELATED_BELOW = 64
 KINDS = {1: "grey", 2: "grey, partly transparent", 3: "colour", 4: "colour, partly transparent"}
 
 
@@ -46,6 +47,9 @@ class Contents:
         class_names: the names of the classes, in order.
         records: each with "images", "seconds", "images_per_second", "losses" {name: value} and "logits" {"real",
             "fake"}; a missing or None number counts as not a number.
+        comparison: of a restoration, (name, images) for each column, such as what was given, restored and true; all
+            uint8 of one shape (N, H, W, C). ``real`` and ``generated`` may then be empty.
+        trials: of a restoration, its measurements, each with "images", "stage", "psnr", "texture" and "best".
         notes: warnings, resumes and remedies, in order.
         command: what was typed to train.
         version: of the library.
@@ -62,21 +66,11 @@ class Contents:
     per_class: Pixels | None = None
     class_names: Sequence[str] = ()
     records: Sequence[Mapping[str, Any]] = ()
+    comparison: Sequence[tuple[str, Pixels]] = ()
+    trials: Sequence[Mapping[str, Any]] = ()
     notes: Sequence[str] = ()
     command: str = ""
     version: str = ""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image as the page embeds it: a data URI, its size in pixels, and the width it should not exceed."""
-
-    uri: str
-    width: int
-    height: int
-    widest: int
-    pixelated: bool
-    label: str = ""
 
 
 def render(contents: Contents) -> str:
@@ -101,12 +95,12 @@ def render(contents: Contents) -> str:
     return environment.from_string(source).render(
         contents=contents,
         lede=_lede(contents),
-        size=_size(contents.generated),
+        columns=compared(contents.comparison),
         real=real,
         generated=generated,
         classes=_classes(contents),
         film=_film(contents),
-        charts=_charts(contents.records),
+        charts=trial_charts(contents.trials) + _charts(contents.records, staged=bool(contents.trials)),
         interpolation=_interpolation(contents.interpolation),
         data=_data(contents.data),
         settings=list(flatten(contents.settings)),
@@ -181,40 +175,38 @@ def _content_hash(script: str) -> str:
     return base64.b64encode(hashlib.sha256(str(script).encode()).digest()).decode()
 
 
-def _size(images: Pixels) -> str:
-    return f"{images.shape[2]} × {images.shape[1]}"
+def _shown(contents: Contents) -> Pixels:
+    """The images that the run is about."""
+    return contents.comparison[-1][1] if contents.comparison else contents.generated
 
 
 def _lede(contents: Contents) -> str:
-    kind = f"A generator of {_size(contents.generated)} images ({KINDS[contents.generated.shape[-1]]})"
+    _, height, width, channels = _shown(contents).shape
+    what = "that restores images" if contents.comparison else f"of {width} × {height} images"
+    kind = f"A generator {what} ({KINDS[channels]})"
     if not contents.records:
         return kind + "."
     last = contents.records[-1]
     return f"{kind}, after {last['images']:,} images seen in {duration(last['seconds'])} of training."
 
 
-def _picture(sheet: Pixels, *, side: int, columns: int, quality: int | None = None, label: str = "") -> Picture:
-    payload = encode_webp(sheet, quality=quality)
-    height, width, _ = sheet.shape
-    uri = "data:image/webp;base64," + base64.b64encode(payload).decode()
-    return Picture(uri, width, height, max(width, columns * 120), side < PIXELATED_BELOW, label)
-
-
-def _sheet(images: Pixels, columns: int) -> Pixels:
-    """A grid with transparent gaps, which the page's own background shows through, dark or light."""
-    return grid(images, columns=columns, background=None, padding=max(1, images.shape[2] // 24))
+def _picture(image: Pixels, *, side: int, columns: int, quality: int | None = None, label: str = "") -> Picture:
+    widest, pixelated = max(image.shape[1], columns * 120), side < PIXELATED_BELOW
+    return embed(image, widest=widest, pixelated=pixelated, quality=quality, label=label)
 
 
 def _comparison(contents: Contents) -> tuple[Picture | None, Picture | None]:
     """As many real as generated images, in equal columns, at equal scale, equally compressed."""
     both = [contents.real, contents.generated]
+    if contents.comparison and not any(images.size for images in both):
+        return None, None
     if any(images.ndim != 4 for images in both):
         raise CardiganError(f"Images in a report have shape (N, H, W, C), got {both[0].shape} and {both[1].shape}.")
     _, height, width, _ = contents.generated.shape
     most = min(MOST_IMAGES, max(FEWEST_IMAGES, MOST_PIXELS // (height * width)))
     count = min([most, *(len(images) for images in both if len(images))])
     columns = tidy_columns(count)
-    sheets = [_sheet(images[:count], columns) if len(images) else None for images in both]
+    sheets = [lay_out(images[:count], columns) if len(images) else None for images in both]
     large = any(sheet is not None and len(encode_webp(sheet)) > LOSSLESS_BYTES for sheet in sheets)
     label, quality = f"{count} images" if count > 1 else "1 image", 90 if large else None
     real, generated = (
@@ -230,14 +222,14 @@ def _classes(contents: Contents) -> list[Picture]:
     rows = contents.per_class[:MOST_CLASSES, :8]
     names = [*contents.class_names, *(f"class {index}" for index in range(len(contents.class_names), len(rows)))]
     look: dict[str, Any] = {"side": rows.shape[3], "columns": rows.shape[1], "quality": None if rows.size < 2e6 else 88}
-    return [_picture(_sheet(row, len(row)), label=name, **look) for row, name in zip(rows, names, strict=False)]
+    return [_picture(lay_out(row, len(row)), label=name, **look) for row, name in zip(rows, names, strict=False)]
 
 
 def _film(contents: Contents) -> list[Picture]:
     """The snapshots, thinned and compressed until together they are small enough for a page."""
     chosen = animation.thin(contents.snapshots, MOST_FRAMES)
     sheets = [(f"{seen:,} images seen", reduce(sheet, side=FRAME_SIDE)) for seen, sheet in chosen]
-    side, frames = contents.generated.shape[2], []
+    side, frames = _shown(contents).shape[2], []
     for quality in (85, 70, 50, 30):
         frames = [_picture(sheet, side=side, columns=8, quality=quality, label=label) for label, sheet in sheets]
         if sum(len(frame.uri) for frame in frames) * 3 // 4 <= FILM_BYTES:
@@ -249,12 +241,15 @@ def _interpolation(images: Pixels | None) -> Picture | None:
     if images is None or images.size == 0:
         return None
     rows, steps, height, width, channels = images.shape
-    sheet = reduce(_sheet(images.reshape(rows * steps, height, width, channels), steps), side=1600)
+    sheet = reduce(lay_out(images.reshape(rows * steps, height, width, channels), steps), side=1600)
     return _picture(sheet, side=width, columns=steps, quality=None if sheet.size < 2_000_000 else 88)
 
 
-def _charts(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """(SVG, caption) of the discriminator's losses, the generator's, any others, the logits and the speed."""
+def _charts(records: Sequence[Mapping[str, Any]], *, staged: bool) -> list[tuple[str, str]]:
+    """(SVG, caption) of the discriminator's losses, the generator's, any others, the logits and the speed.
+
+    In a training of stages, players rest for long: what they did not record is then no gap that needs a mark.
+    """
     if not records:
         return []
     losses = list(dict.fromkeys(name for record in records for name in record.get("losses") or {}))
@@ -262,10 +257,10 @@ def _charts(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     charts: list[tuple[str, str]] = []
     for title, prefix in (("Discriminator", "discriminator/"), ("Generator", "generator/"), ("Other losses", "")):
         mine = [name for name in losses if name.startswith(prefix)] if prefix else others
-        series = {name.removeprefix(prefix): _series(records, "losses", name) for name in mine}
+        series = {name.removeprefix(prefix): _series(records, "losses", name, gaps=not staged) for name in mine}
         if series:
             charts.append((chart(series, title=title, x_label="images seen", y_label="loss"), ""))
-    logits = {name: _series(records, "logits", name) for name in ("real", "fake")}
+    logits = {name: _series(records, "logits", name, gaps=not staged) for name in ("real", "fake")}
     drawn = chart(logits, title="Mean logits", x_label="images seen", y_label="logit")
     charts.append((drawn, "What the discriminator answers on average, before any sigmoid. High means real."))
     speed = {"": _series(records, "images_per_second")}
@@ -273,13 +268,14 @@ def _charts(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return charts
 
 
-def _series(records: Sequence[Mapping[str, Any]], *keys: str) -> list[tuple[float, float]]:
+def _series(records: Sequence[Mapping[str, Any]], *keys: str, gaps: bool = True) -> list[tuple[float, float]]:
     points = []
     for record in records:
         value: Any = record
         for key in keys:
             value = (value or {}).get(key)
-        points.append((float(record["images"]), math.nan if value is None else float(value)))
+        if gaps or value is not None:
+            points.append((float(record["images"]), math.nan if value is None else float(value)))
     return points
 
 
