@@ -130,7 +130,7 @@ def restoring(plain, tmp_path):
         network = unet.Generator(size=16, channels=1, width=2, levels=1, blocks=1).eval()
         torch.nn.init.zeros_(network.end.weight)
         torch.nn.init.constant_(network.end.bias, change)
-        publish(network, out / folder, facts={"classes": {}, "degrade": "downscale2"})
+        publish(network, out / folder, facts={"classes": {}, "images": 96, "degrade": "downscale2"})
     return load(out)
 
 
@@ -144,6 +144,40 @@ def test_restoring_pixels_and_files_by_either_generator(restoring, tmp_path):
     for path in (tmp_path / "a.png", str(tmp_path / "a.png")):
         assert np.array_equal(restoring.restore(path), restored)
     assert np.array_equal(restoring.restore(pixels, faithful=True), enlarged), "each keeps its own"
+
+
+def held_out(run, count):
+    """Held-out pieces of a run, and two measurements."""
+    pieces = np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((1, 16, 16, 1), np.uint8)
+    np.save(run.folder.samples / "true.npy", pieces)
+    np.save(run.folder.samples / "given.npy", pieces + 100)
+    lines = [{"images": images, "stage": "game", "psnr": 25.0, "texture": 0.3} for images in (64, 96)]
+    run.folder.trials.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"images"', encoding="utf-8")
+
+
+def test_the_report_of_a_restoration_compares_held_out_pieces(restoring):
+    held_out(restoring, 45)
+    contents = restoring._contents()
+    assert [name for name, _ in contents.comparison] == ["as given", "before the game", "restored", "true"]
+    given, before, restored, true = (images for _, images in contents.comparison)
+    assert true[:, 0, 0, 0].tolist() == list(range(0, 45, 4)), "evenly chosen"
+    assert np.array_equal(given, true + 100)
+    assert np.array_equal(before, given)
+    assert np.abs(restored - (given + 31.875)).max() <= 1
+    assert [line["best"] for line in contents.trials] == [False, True]
+    assert contents.real.size == contents.generated.size == 0
+    assert ("Undoes", "downscale2") in contents.summary
+    assert "cardigan restore RUN" in restoring.report().read_text(encoding="utf-8")
+
+
+def test_the_report_of_a_restoration_that_gained_nothing_from_the_game_has_a_column_less(restoring):
+    held_out(restoring, 5)
+    shutil.rmtree(restoring.folder.generator)
+    shutil.copytree(restoring.folder.pretrained, restoring.folder.generator)
+    again = load(restoring.path)
+    assert [name for name, _ in again._contents().comparison] == ["as given", "restored", "true"]
+    shutil.rmtree(restoring.folder.pretrained)
+    assert [name for name, _ in load(restoring.path)._contents().comparison] == ["as given", "restored", "true"]
 
 
 def test_what_restores_draws_nothing_and_what_draws_restores_nothing(restoring, plain):
