@@ -329,6 +329,23 @@ def test_events_come_in_their_order():
     assert not hasattr(learn, "log")
 
 
+def test_the_trainer_is_told_first_and_the_switcher_last_whoever_was_added_when():
+    class Early(Callback):
+        seen = None
+
+        def after_batch(self):
+            trainer = self.gan_trainer
+            self.seen = (len(trainer.crit_losses), len(self.recorder.losses), trainer.gen_mode)
+
+    class Late(Early):
+        order = 70
+
+    early, late = Early(), Late()
+    learner(data(1), cbs=[late, early]).fit(1)
+    assert early.seen == (1, 0, False)
+    assert late.seen == (1, 1, True)
+
+
 def test_callbacks_read_the_learner():
     class Look(Callback):
         def __init__(self):

@@ -106,6 +106,13 @@ def test_a_splitter_sets_validation_data_aside(photos):
         block(splitter=IndexSplitter([10])).dataloaders(photos)
 
 
+def test_copies_of_a_file_count_as_the_splitter_counts_them(photos):
+    (photos / "1" / "deep" / "99.png").write_bytes((photos / "0" / "deep" / "8.png").read_bytes())
+    dls = block(splitter=IndexSplitter([10])).dataloaders(photos, bs=10)
+    assert (len(dls.train.files), len(dls.valid.files)) == (10, 1)
+    assert shades(dls.valid.one_batch()[1]) == [160]
+
+
 def test_a_smaller_last_batch_is_left_out_of_training_as_in_fastai(photos):
     dls = block().dataloaders(photos, bs=4)
     assert [len(y) for _, y in dls.train] == [4, 4]

@@ -43,7 +43,7 @@ def networks(*, norm=False):
 
 
 def gen_loss(fake_pred, output, target):
-    return F.softplus(-fake_pred).mean() + 0.5 * (output - target).abs().mean()
+    return F.softplus(-fake_pred).mean() + 0.5 * (2 * output - target).abs().mean()
 
 
 def crit_loss(real_pred, fake_pred):
