@@ -62,6 +62,7 @@ ALLOWED = {
     "trials": LEAVES | {"data", "folder", "metrics", "recipes", "sample"},
     "session": ANY,
     "launch": ANY,
+    "arguments": {"errors"},
     "cli": ANY,
     "fastai": ANY,
     "__init__": ANY,

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cardigan import cli
+from cardigan import arguments, cli
 from cardigan._version import __version__
 from cardigan.data.degrade import parse
 from cardigan.folder import LOCK_NAME
@@ -144,12 +144,12 @@ def test_a_bad_number_of_images_is_told(capsys, text):
     [("2M", 2_000_000), ("500k", 500_000), ("1.5m", 1_500_000), ("0.5K", 500), ("12_800", 12_800), ("64", 64)],
 )
 def test_a_number_of_images_may_have_a_unit(text, number):
-    assert cli._count(text) == number
+    assert arguments.count(text) == number
 
 
 @pytest.mark.parametrize(("text", "size"), [("64", 64), ("64x96", (64, 96)), ("64X96", (64, 96)), (None, None)])
 def test_a_size_is_a_side_or_two(text, size):
-    assert cli._size(text) == size
+    assert arguments.size(text) == size
 
 
 # --- B9, B11 and what else stops a run before it starts ------------------------------------------------------------

@@ -1,13 +1,13 @@
 """The command line: few flags, good errors. Nothing heavy is imported until work begins."""
 
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
+from cardigan import arguments
 from cardigan._version import __version__
 from cardigan.errors import CardiganError
 from cardigan.interrupts import InterruptedRunError
@@ -66,8 +66,8 @@ def train(
         KEY=VALUE, any number of times: settings of the data, the run and the recipe; "cardigan recipes NAME" lists
         them.
     """
-    settings: dict[str, Any] = dict(_pairs(set_ or []))
-    sides, count = _size(size), _count(images)
+    settings: dict[str, Any] = dict(arguments.pairs(set_ or []))
+    sides, count = arguments.size(size), arguments.count(images)
     from cardigan.launch import train as start
 
     run = start(
@@ -118,7 +118,7 @@ def sample(
 
     pictures = load(run).sample(count, seed=seed, label=label, truncation=truncation)
     folder = out or run / "drawn"
-    prefix = f"seed{seed}-" if label is None else f"{slug(label)}-seed{seed}-"
+    prefix = f"seed{seed}-" if label is None else f"{arguments.slug(label)}-seed{seed}-"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for place, picture in enumerate(pictures):
@@ -228,12 +228,12 @@ def scan(
     from cardigan.data import scan as look
     from cardigan.watchers.progress import display
 
-    sides = _size(size)
+    sides = arguments.size(size)
     settings = DataSettings()
     if set_:
         from cardigan.settings import resolve_data  # brings torch, which a plain scan does without
 
-        settings, problems = resolve_data(_pairs(set_))
+        settings, problems = resolve_data(arguments.pairs(set_))
         if settings is None:
             raise CardiganError("\n".join(problems))
     opened = open_source(source)
@@ -248,45 +248,6 @@ def scan(
     print(found.render())  # noqa: T201
 
 
-def slug(text: str) -> str:
-    """A text as a part of a file name.
-
-    Example:
-        >>> slug("../Dog 1")
-        'Dog-1'
-    """
-    return re.sub(r"[^\w]+", "-", text).strip("-")
-
-
-def _pairs(texts: list[str]) -> dict[str, str]:
-    """``KEY=VALUE`` texts as a dictionary."""
-    for text in texts:
-        if "=" not in text:
-            raise CardiganError(f"--set {text!r} has no '='. Expected KEY=VALUE, such as --set width=32.")
-    return {text.partition("=")[0]: text.partition("=")[2] for text in texts}
-
-
-def _size(text: str | None) -> int | tuple[int, int] | None:
-    """``64`` or ``64x96`` as numbers."""
-    if text is None:
-        return None
-    parts = text.lower().split("x")
-    if not all(part.isdecimal() for part in parts) or len(parts) > 2:
-        raise CardiganError(f"--size is {text!r}, expected a side such as 64, or HEIGHTxWIDTH such as 64x96.")
-    return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
-
-
-def _count(text: str | None) -> int | None:
-    """``500k`` or ``2M`` as a number."""
-    if text is None:
-        return None
-    unit = {"k": 1_000, "m": 1_000_000}.get(text[-1:].lower(), 1)
-    try:
-        return int(float(text[:-1] if unit > 1 else text.replace("_", "")) * unit)
-    except (ValueError, OverflowError):
-        raise CardiganError(f"--images is {text!r}, expected a number such as 500000, 500k or 2M.") from None
-
-
 def _closing(run: "Run") -> None:
     """The last lines of a training: where everything is."""
     print(f"\nmodel    {run.folder.generator}\nsamples  {run.folder.samples}\nreport   {run.folder.report}")  # noqa: T201
@@ -297,13 +258,13 @@ def _fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(words: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends with its message and exit code 2, without a traceback."""
     # Threads that spin for long while they wait stop each other on a machine that others use too (decision 007). Read
     # when torch is first imported; a user's own setting wins.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
-        app(arguments, exit_on_error=False, print_error=False)
+        app(words, exit_on_error=False, print_error=False)
     except (CardiganError, CycloptsError) as error:
         _fail(str(error))
     except InterruptedRunError as error:
