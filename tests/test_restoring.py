@@ -157,7 +157,7 @@ def test_six_megapixels_stay_well_within_two_gibibytes():
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, timeout=280, check=True)
     shape, peak = done.stdout.splitlines()
     assert shape == "(2000, 3000, 3)"
-    assert float(peak) < 1.0
+    assert float(peak) < 1.25
 
 
 # --- channels ------------------------------------------------------------------------------------------------------
