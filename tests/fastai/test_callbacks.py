@@ -83,10 +83,15 @@ def test_the_count_goes_on_from_epoch_to_epoch():
 
 def test_each_fit_begins_anew():
     turns = Turns()
-    learn = learner(data(3), cbs=turns, switcher=FixedGANSwitcher(2, 1))
+    learn = learner(data(2), cbs=turns, switcher=FixedGANSwitcher(2, 1))
     learn.fit(1)
     learn.fit(1)
-    assert turns.told == "ccgccg"
+    assert turns.told == "cccc"
+    first = Turns()
+    learn = learner(data(1), cbs=first, gen_first=True)
+    learn.fit(1)
+    learn.fit(1)
+    assert first.told == "gg"
 
 
 def test_a_callable_is_told_how_often_its_player_had_its_phase():

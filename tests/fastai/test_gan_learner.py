@@ -148,8 +148,10 @@ def test_one_pass_over_the_data_is_one_epoch_and_a_smaller_last_batch_counts_as_
     learn = learner(torch.utils.data.DataLoader(items, 4, shuffle=True), cbs=history)
     learn.fit(2)
     assert len(history.losses) == 6
-    assert learn._engine().training.progress.images == 20
-    assert learn._engine().training.progress.steps == {"discriminator": 3, "generator": 3}
+    training = learn._engine().training
+    assert training.progress.images == 20
+    assert same(state(training.average.network.network), state(learn.generator))  # nothing is averaged
+    assert training.progress.steps == {"discriminator": 3, "generator": 3}
 
 
 def test_labels_between_input_and_target_reach_both_networks():

@@ -194,7 +194,13 @@ def test_results_are_shown_as_they_are():
 
 def test_poor_images_are_shown_beside_what_became_of_them():
     learn = Learner((pictures(), pictures()), convolutional(), nn.L1Loss())
-    assert learn.show_results(max_n=2).size == (28, 18)
+    shown = np.asarray(learn.show_results(max_n=2))
+    assert shown.shape == (18, 28, 3)
+    source, target = pictures()[0]
+    with torch.no_grad():
+        row = [to_uint8(images)[0].numpy() for images in (source, learn.model.eval()(source), target)]
+    for place, expected in enumerate(row):
+        assert (shown[:8, 10 * place : 10 * place + 8] == expected).all()
     assert learn.show_results(max_n=4, ncols=2).size == (58, 18)
 
 
