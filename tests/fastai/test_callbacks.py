@@ -222,7 +222,7 @@ def test_the_trainer_keeps_both_losses_smoothed():
 
 
 def test_a_trainer_among_the_callbacks_must_agree_with_the_learner():
-    with pytest.raises(CardiganError, match=r"clip is 0.01; expected None: .*GANTrainer among cbs"):
+    with pytest.raises(CardiganError, match=r"clip is 0.01 for the learner and None in .*Type GANTrainer\(clip=0.01"):
         GANLearner.wgan(data(), nn.Linear(2, 3), nn.Linear(3, 1), cbs=GANTrainer())
     learn = GANLearner.wgan(data(), nn.Linear(2, 3), nn.Linear(3, 1), cbs=GANTrainer(clip=0.01, beta=0.5))
     assert sum(isinstance(cb, GANTrainer) for cb in learn.cbs) == 1

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cardigan import objectives
 from cardigan.contracts import GAN, Batch, Player, Progress, Step, Turn
+from cardigan.errors import CardiganError
 from cardigan.fastai.adapters import AsDiscriminator, AsGenerator, Game
 from cardigan.fastai.callbacks import FixedGANSwitcher, GANTrainer
 from cardigan.fastai.events import Callback
@@ -117,7 +118,11 @@ class GANLearner(Learner):
         )
         told = {"switch_eval": switch_eval, "clip": clip, "gen_first": gen_first, "show_img": show_img}
         for name, value in told.items():
-            refuse(name, value, getattr(self.gan_trainer, name), "that is what the GANTrainer among cbs has")
+            if value != (other := getattr(self.gan_trainer, name)):
+                raise CardiganError(
+                    f"{name} is {value!r} for the learner and {other!r} in the GANTrainer among its callbacks; expected "
+                    f"the same. Type GANTrainer({name}={value!r}, ...)."
+                )
 
     @classmethod
     def from_learners(
