@@ -120,7 +120,7 @@ class GANLearner(Learner):
         for name, value in told.items():
             if value != (other := getattr(self.gan_trainer, name)):
                 raise CardiganError(
-                    f"{name} is {value!r} for the learner and {other!r} in the GANTrainer among its callbacks; expected "
+                    f"{name} is {value!r} for the learner and {other!r} in the GANTrainer among cbs; expected "
                     f"the same. Type GANTrainer({name}={value!r}, ...)."
                 )
 
