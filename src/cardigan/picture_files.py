@@ -64,9 +64,9 @@ def read_picture(path: Path) -> Pixels:
     """
     try:
         blob = path.read_bytes()
-        decoded = decode(blob)
+        decoded = decode(blob, any_shape=True)
         if ALPHA in decoded.notes:
-            decoded = decode(blob, DataSettings(channels=decoded.pixels.shape[2] + 1))
+            decoded = decode(blob, DataSettings(channels=decoded.pixels.shape[2] + 1), any_shape=True)
     except BadImage as problem:
         # The advice after a limit names a setting of training.
         raise CardiganError(str(problem).partition(" (raise it with")[0]) from problem

@@ -320,12 +320,12 @@ def test_streaks_count_turns_in_a_row():
     assert streaks == [1, 2, 3, 1, 1, 2, 3, 1]
 
 
-def test_the_smoothed_loss_is_a_mean_at_first_and_then_forgets_by_a_fiftieth():
+def test_the_smoothed_loss_is_a_mean_at_first_and_then_forgets_by_a_tenth():
     training, seen, expected = Training(connected()), [], None
     for record in fit(training, Images(classes=0), turns=together(), images=60 * BATCH):
         loss = float(record.losses["generator/adversarial"])
         seen.append(loss)
-        expected = np.mean(seen) if len(seen) <= 50 else expected + 0.02 * (loss - expected)
+        expected = np.mean(seen) if len(seen) <= 10 else expected + 0.1 * (loss - expected)
         assert float(record.progress.smoothed["generator"]) == pytest.approx(expected, rel=1e-4)
 
 

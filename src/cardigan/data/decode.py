@@ -74,13 +74,14 @@ class Decoded:
     notes: tuple[str, ...] = ()
 
 
-def decode(data: bytes, settings: DataSettings = DEFAULTS) -> Decoded:
+def decode(data: bytes, settings: DataSettings = DEFAULTS, *, any_shape: bool = False) -> Decoded:
     """Read an image in full: PNG, JPEG, WebP, BMP, GIF or TIFF.
 
     Args:
         data: the whole file.
         settings: ``channels``, ``background`` and ``max_megapixels`` are read. With ``channels=None`` a grey image
             gives one channel and a coloured one three.
+        any_shape: take images too small or too long to train on.
 
     Raises:
         BadImage: with the reason, if the file is no such image, is damaged, or is of no use for training.
@@ -95,7 +96,7 @@ def decode(data: bytes, settings: DataSettings = DEFAULTS) -> Decoded:
     notes: list[str] = []
     try:
         image = opener(io.BytesIO(data))
-        _check_size(image.height, image.width, settings)
+        _check_size(image.height, image.width, settings, any_shape=any_shape)
         mode = image.mode
         if getattr(image, "is_animated", False):
             notes.append("animation or several pages: the first frame is used")
@@ -161,13 +162,15 @@ def _decoder(data: bytes) -> tuple[str, Callable[[io.BytesIO], ImageFile.ImageFi
     raise BadImage("not an image of a format that is read here: PNG, JPEG, WebP, BMP, GIF or TIFF")
 
 
-def _check_size(height: int, width: int, settings: DataSettings) -> None:
+def _check_size(height: int, width: int, settings: DataSettings, *, any_shape: bool = False) -> None:
     megapixels = height * width / 1e6
     if megapixels > settings.max_megapixels:
         raise BadImage(
             f"{width}x{height} is {megapixels:.3g} megapixels, over the limit of {settings.max_megapixels:g} "
             f"(raise it with --set max_megapixels={int(megapixels) + 1})"
         )
+    if any_shape:
+        return
     if min(height, width) < MIN_SIDE:
         raise BadImage(f"{width}x{height} is too small: the short side must have at least {MIN_SIDE} pixels")
     if max(height, width) > MAX_ASPECT * min(height, width):

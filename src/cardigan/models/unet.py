@@ -14,7 +14,6 @@ Translation with Conditional Adversarial Networks*, Isola et al., 2017.
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from cardigan.contracts import DiscriminatorNetwork, GeneratorNetwork
 from cardigan.errors import CardiganError
@@ -148,7 +147,7 @@ class Generator(GeneratorNetwork):
 
 
 class Discriminator(DiscriminatorNetwork):
-    """Images to a logit for each patch: spectrally normalised convolutions that halve the image, any size.
+    """Images to a logit for each patch: convolutions that halve the image, of any size; wants spectral norm around it.
 
     Without classes each logit sees a neighbourhood of its own only, so it judges texture and not the whole picture, of
     which the content loss takes care.
@@ -176,9 +175,9 @@ class Discriminator(DiscriminatorNetwork):
         for level in range(levels):
             after = width * min(2**level, 4)
             layers += [
-                spectral_norm(nn.Conv2d(before, after, 3, padding=1)),
+                nn.Conv2d(before, after, 3, padding=1),
                 nn.LeakyReLU(0.2, inplace=True),
-                spectral_norm(nn.Conv2d(after, after, 4, stride=2, padding=1)),
+                nn.Conv2d(after, after, 4, stride=2, padding=1),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
             before = after

@@ -17,7 +17,7 @@ from cardigan.contracts import GAN
 from cardigan.data.degrade import parse
 from cardigan.errors import CardiganError
 from cardigan.models import unet
-from cardigan.recipes._contract import BatchSize, Compromise, Count, Rate, Recipe, Stage, Task, Weight, classes_for
+from cardigan.recipes._contract import BatchSize, Compromise, Count, Rate, Recipe, Stage, Task, Weight
 from cardigan.training.optimizers import Adam
 from cardigan.training.schedules import constant, linear
 from cardigan.training.turns import adaptive, alternate
@@ -34,7 +34,6 @@ def recipe(
     levels: Count = 2,
     blocks: Count = 2,
     discriminator_width: Count = 32,
-    conditional: bool = False,
     batch_size: BatchSize = 8,
     learning_rate: Rate = 5e-4,
     content: Rate = 1.0,
@@ -51,10 +50,10 @@ def recipe(
             f"Pieces of {task.height}x{task.width} pixels cannot be scaled down {degradation.scale} times. Try --size "
             f"{max(task.height // degradation.scale, 8) * degradation.scale}."
         )
-    shape = {"size": task.size, "channels": task.channels, "classes": classes_for(task, conditional or False)}
+    shape = {"size": task.size, "channels": task.channels}
     gan = GAN(
         generator=unet.Generator(**shape, width=width, levels=levels, blocks=blocks),
-        discriminator=unet.Discriminator(**shape, width=discriminator_width),
+        discriminator=regularizers.spectral_norm(unet.Discriminator(**shape, width=discriminator_width)),
         objective=objectives.scaled(objectives.non_saturating(), generator=game),
         terms=(regularizers.Content(content),),
     )

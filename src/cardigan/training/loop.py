@@ -149,7 +149,7 @@ class Training:
         progress.steps[player] += 1
         if "adversarial" in played.losses:
             new, old = played.losses["adversarial"].detach(), progress.smoothed.get(player)
-            share = max(0.02, 1 / progress.steps[player])
+            share = max(0.1, 1 / progress.steps[player])
             progress.smoothed[player] = new if old is None else old + share * (new - old)
 
 
