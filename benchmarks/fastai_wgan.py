@@ -18,6 +18,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does
 import numpy as np
 
 from cardigan.fastai import *  # noqa: F403
+from cardigan.report.grids import grid, save_png
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("images", type=Path, help="a zip of photos")
@@ -68,8 +69,5 @@ estimates = [
     -float(dict(zip(learn.recorder.metric_names[1:], row, strict=False))["crit_loss"]) for row in learn.recorder.values
 ]
 print("Wasserstein estimate by epoch:", " ".join(f"{value:.4f}" for value in estimates))
-
-from cardigan.report.grids import grid, save_png  # noqa: E402
-
 for name, images in zip(("before", "after"), pictures, strict=True):
     save_png(grid(images, columns=8), asked.pictures / f"fastai-{name}.png")

@@ -8,7 +8,7 @@ from torch.nn.utils import parametrize
 
 from cardigan import models, objectives
 from cardigan.contracts import GAN, Batch, Step, Unchanged
-from cardigan.regularizers import R1, R2, Content, GradientPenalty, WeightClipping, slopes, spectral_norm
+from cardigan.regularizers import R1, R2, Content, GradientPenalty, Perceptual, WeightClipping, slopes, spectral_norm
 from cardigan.training.ema import Average
 from cardigan.training.steps import Fakes, play
 
@@ -202,6 +202,41 @@ def test_the_content_loss_is_the_generators_in_every_step_and_looks_past_the_aug
         assert "content" not in play(gan, "discriminator", batch, fakes, steps=steps).losses
 
 
+def unit_distance(one, other):
+    """Of two maps (F, h, w), in plain loops."""
+    places = [(one[:, y, x], other[:, y, x]) for y in range(one.shape[1]) for x in range(one.shape[2])]
+    return np.mean([((a / np.linalg.norm(a) - b / np.linalg.norm(b)) ** 2).sum() for a, b in places])
+
+
+def test_the_perceptual_loss_compares_directions_of_features_place_by_place():
+    first, second = nn.Conv2d(2, 5, 2), nn.Conv2d(5, 4, 2)
+    real, fake = images(count=3)
+
+    def features(pixels):
+        shallow = first(pixels)
+        return [shallow, second(shallow)]
+
+    found = Perceptual(features, weight=3.0)(step(Quadratic(), real, fake))
+    ours, theirs = ([maps.detach().numpy() for maps in features(pixels)] for pixels in (fake, real))
+    expected = [
+        3.0 * np.mean([unit_distance(mine[at], true[at]) for mine, true in zip(ours, theirs, strict=True)])
+        for at in range(3)
+    ]
+    np.testing.assert_allclose(found.detach(), expected, rtol=1e-5)
+    alone = Perceptual(first)(step(Quadratic(), real, fake))
+    np.testing.assert_allclose(alone.detach()[0], unit_distance(ours[0][0], theirs[0][0]), rtol=1e-5)
+
+
+def test_the_perceptual_losss_gradient_reaches_the_generated_images_only():
+    features = nn.Conv2d(2, 5, 2).requires_grad_(False)
+    looked = step(Quadratic(), *images(count=3))
+    looked.real.requires_grad_()
+    Perceptual(features)(looked).sum().backward()
+    assert looked.fake.grad.abs().sum() > 0
+    assert looked.real.grad is None
+    assert features.weight.grad is None
+
+
 def test_weight_clipping_clamps_every_parameter_and_nothing_within():
     network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 8))
     with torch.no_grad():
@@ -274,7 +309,7 @@ def test_a_spectrally_normalised_network_can_be_copied_and_averaged():
         next(twin.parameters()).add_(1.0)
     assert not torch.equal(twin(latents), network(latents))
 
-    average = Average(network, half_life=0)
+    average = Average(network, half_life=1e-9)
     with torch.no_grad():
         for weight in network.parameters():
             weight.mul_(1.5).add_(0.1)

@@ -137,7 +137,7 @@ def open_session(
     folder.sweep()
     checkpoints.tidy(folder.checkpoints, saved.rejected if saved else ())
     if saved:
-        checkpoints.restore(training, saved.checkpoint)
+        session.go_back(saved.checkpoint)
         for text in saved.told(previous, config):
             add_event(folder, text, images=training.progress.images)
             session.say(text)

@@ -1,14 +1,16 @@
 """What keeps the game fair, in three kinds by *when* it acts.
 
-A **term** is added to a loss (:class:`GradientPenalty`, :class:`R1`, :class:`R2`); a **projection** changes the weights
-after a step (:class:`WeightClipping`); a **parametrisation** changes what the weights are, before training
-(:func:`spectral_norm`).
+A **term** is added to a loss (:class:`GradientPenalty`, :class:`R1`, :class:`R2`; for generators whose answer is known
+:class:`Content`, :class:`Perceptual`); a **projection** changes the weights after a step (:class:`WeightClipping`); a
+**parametrisation** changes what the weights are, before training (:func:`spectral_norm`).
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
@@ -130,6 +132,45 @@ class Content:
     def __call__(self, step: Step) -> Tensor:
         """One value per image, (B,)."""
         return self.weight * (step.fake - step.real).abs().flatten(1).mean(dim=1)
+
+
+@dataclass(frozen=True)
+class Perceptual:
+    """How far apart the generator's image and the true one are for another network, place by place.
+
+    At each place and depth the features are brought to unit length; their squared difference is averaged over places,
+    then over depths.
+
+    Source: *The Unreasonable Effectiveness of Deep Features as a Perceptual Metric*, Zhang et al., 2018, without its
+    fitted weights.
+
+    Args:
+        features: ``images (B, C, H, W) in [-1, 1] -> maps`` (B, F, h, w), or a sequence of them from several depths.
+            It is neither trained nor moved: put it on the device that trains, in evaluation mode.
+        weight: of the distance, which lies between 0 and 4.
+
+    Example:
+        >>> Perceptual(nn.Conv2d(3, 8, 3), weight=0.5).name
+        'perceptual'
+    """
+
+    features: Callable[[Tensor], Tensor | Sequence[Tensor]]
+    weight: float = 1.0
+    every: int = field(default=1, init=False, repr=False)
+    name: str = field(default="perceptual", init=False, repr=False)
+    player: Player = field(default="generator", init=False, repr=False)
+
+    def __call__(self, step: Step) -> Tensor:
+        """One value per image, (B,)."""
+        with torch.no_grad():
+            true = self.features(step.real)
+        mine = self.features(step.fake)
+        depths = [[maps] if isinstance(maps, Tensor) else maps for maps in (mine, true)]
+        distances = [
+            (F.normalize(one, dim=1) - F.normalize(other, dim=1)).square().sum(dim=1).flatten(1).mean(dim=1)
+            for one, other in zip(*depths, strict=True)
+        ]
+        return self.weight * torch.stack(distances).mean(dim=0)
 
 
 @dataclass(frozen=True)

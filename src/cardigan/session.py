@@ -16,7 +16,7 @@ from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder
 from cardigan.interrupts import InterruptedRunError, Interrupts
-from cardigan.recipes import Recipe, Stage
+from cardigan.recipes import Recipe
 from cardigan.runs import Run, add_event
 from cardigan.sample import load_generator, publish
 from cardigan.settings import Settings
@@ -48,6 +48,8 @@ class Session:
     store: Store
     held_out: HeldOut | None
     quiet: bool
+    stage: str = ""
+    """The stage of the last turn."""
 
     @property
     def spent(self) -> float:
@@ -73,18 +75,24 @@ class Session:
                         f"images of the batch are named in {path}."
                     ) from error
                 scale = self.training.rate_scale / 2
-                checkpoints.restore(self.training, saved)
+                self.go_back(saved)
                 self.training.rate_scale = scale  # of the failed attempt, not of the checkpoint: each try is calmer
                 text = f"{error} Rolled back to {saved.step:,} turns, learning rate halved."
                 add_event(self.folder, text, images=error.images)
                 self.say(text)
                 rollbacks += 1
 
+    def go_back(self, saved: checkpoints.Checkpoint) -> None:
+        """To where a checkpoint was taken."""
+        checkpoints.restore(self.training, saved)
+        self.stage = saved.state.get("stage", "")
+
     def _to_the_end(self) -> None:
         run, images = self.settings.run, self.training.progress.images
         records = RecordsWriter(self.folder.records, images=images, seconds=self.training.progress.seconds)
         snapshots = self._snapshots()
         trials = self._trials()
+        self._measure(trials)  # what a kill between a checkpoint and its measurement has left
         saved_at, record = time.monotonic(), None
         with ExitStack() as stack:
             bar = stack.enter_context(display("training", shown=not self.quiet))
@@ -93,7 +101,7 @@ class Session:
             if board:
                 stack.callback(board.close)
             self._look(snapshots)
-            for stage, record in self._turns():
+            for record in () if trials and trials.done else self._turns():
                 if line := records.see(record):
                     bar.show(min(self.spent, 1.0), sentence(line, remaining=self._remaining()))
                     if board:
@@ -104,17 +112,15 @@ class Session:
                     saved_at = time.monotonic()
                 if interrupts.number:
                     self._stop(records, record, interrupts.number)
-                if trials and trials.due(self.spent):
-                    self.save()  # before the measurement, so that nobody can be set back behind it
-                    self._try(trials, stage)
+                self._measure(trials)
                 if trials and trials.done:
                     break
             if record:
                 records.flush(record)
                 self.save()
 
-    def _turns(self) -> Iterator[tuple[Stage, StepRecord]]:
-        """Every turn that is left, with the stage it belongs to."""
+    def _turns(self) -> Iterator[StepRecord]:
+        """Every turn that is left, stage by stage."""
         images, minutes = self.config["budget"]["images"], self.config["budget"]["minutes"]
         start = 0.0
         for stage in self.recipe.course:
@@ -129,7 +135,8 @@ class Session:
                 schedule=stage.schedule,
                 part=(start, stage.until),
             ):
-                yield stage, record
+                self.stage = stage.name
+                yield record
             start = stage.until
 
     def _trials(self) -> Trials | None:
@@ -138,11 +145,16 @@ class Session:
         images = self.training.progress.images
         return Trials(self.folder.trials, self.held_out, self.recipe, images=images)
 
-    def _try(self, trials: Trials, stage: Stage) -> None:
-        """Measure the generator on held-out images, and put it aside if it is worth keeping."""
-        network, images = self.training.published(self.batches, images=SNAPSHOT_IMAGES), self.training.progress.images
-        kept = trials.take(network, images=images, spent=self.spent, stage=stage.name)
-        if not trials.is_last(stage.name):
+    def _measure(self, trials: Trials | None) -> None:
+        """Measure the generator on held-out images where that is due, and put it aside if it is worth keeping."""
+        progress = self.training.progress
+        if trials is None or not trials.due(self.spent, steps=progress.steps["generator"]):
+            return
+        self.save()  # before the measurement, so that nobody can be set back behind it
+        network, images = self.training.published(self.batches, images=SNAPSHOT_IMAGES), progress.images
+        steps = progress.steps["generator"]
+        kept = trials.take(network, images=images, spent=self.spent, stage=self.stage, steps=steps)
+        if not trials.is_last(self.stage):
             self._publish(network, self.folder.pretrained, images=images)
         elif kept:
             self._publish(network, self.folder.best, images=images)
@@ -188,7 +200,7 @@ class Session:
     def save(self) -> None:
         """Write a checkpoint."""
         began = time.monotonic()
-        checkpoints.save(self.folder.checkpoints, self.training, {"version": __version__})
+        checkpoints.save(self.folder.checkpoints, self.training, {"version": __version__, "stage": self.stage})
         if (took := time.monotonic() - began) > SHORTEST_GRACE:
             text = (
                 f"Saving took {took:.0f} s: a machine that is taken away within {SHORTEST_GRACE} s loses what is new."

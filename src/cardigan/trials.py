@@ -81,15 +81,21 @@ class Trials:
             if moment > measured
         ]
 
-    def due(self, spent: float) -> bool:
-        """Whether a generator is to be measured when this share of the budget is spent."""
-        return bool(self._moments) and spent >= self._moments[0]
+    def due(self, spent: float, *, steps: int) -> bool:
+        """Whether the generator is to be measured.
+
+        Args:
+            spent: the share of the budget that is spent.
+            steps: the generator's own so far; one that has not moved since is not measured again.
+        """
+        moved = not self.lines or steps > self.lines[-1]["steps"]
+        return moved and bool(self._moments) and spent >= self._moments[0]
 
     def is_last(self, stage: str) -> bool:
         """Whether it is the stage whose generators compete."""
         return stage == self._last_stage
 
-    def take(self, network: GeneratorNetwork, *, images: int, spent: float, stage: str) -> bool:
+    def take(self, network: GeneratorNetwork, *, images: int, spent: float, stage: str, steps: int) -> bool:
         """Measure a generator.
 
         Args:
@@ -97,6 +103,7 @@ class Trials:
             images: images seen.
             spent: the share of the budget that is spent.
             stage: the stage it comes from.
+            steps: the generator's own so far.
 
         Returns:
             Whether it is the best of the last stage so far.
@@ -108,6 +115,7 @@ class Trials:
             "images": images,
             "spent": spent,
             "stage": stage,
+            "steps": steps,
             "psnr": float(np.mean([psnr(mine, true) for mine, true in pairs])),
             # The finest level, where blur is; coarser ones hardly differ between generators.
             "texture": sliced_wasserstein(restored, self.held_out.true)[0],

@@ -233,6 +233,62 @@ def test_ten_discriminator_turns_leave_the_generator_and_its_average_bit_identic
     assert all(equal(running, values(gan.generator, buffers=True)))  # although it drew fakes, in training mode
 
 
+class Remembering(nn.Module):
+    """Sets a new tensor in place of its buffer whenever it is asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, images):
+        self.seen = 0.9 * self.seen + images.detach().mean()
+        return images
+
+
+def test_a_buffer_that_its_module_replaces_is_put_back_too():
+    gan = connected()
+    gan.discriminator.layers.insert(0, Remembering())
+    training = Training(gan)
+    train(training, together(), 3, data=Images(classes=0))
+    buffer = gan.discriminator.layers[0].seen
+    value = buffer.clone()
+    assert value != 0
+    train(training, alternate(discriminator=0), 4, data=Images(classes=0))
+    assert gan.discriminator.layers[0].seen is buffer
+    assert torch.equal(buffer, value)
+    train(training, alternate(generator=0), 1, data=Images(classes=0))
+    assert not torch.equal(gan.discriminator.layers[0].seen, value)
+
+
+class Spoilt(Images):
+    """The batch of one moment is not a number."""
+
+    def at(self, images):
+        batch = super().at(images)
+        return replace(batch, real=batch.real * float("nan")) if images == 3 * BATCH else batch
+
+
+def test_a_number_that_is_not_finite_leaves_neither_weights_nor_statistics_behind():
+    training = Training(convolutional())
+    train(training, together(), 3)
+    networks = (training.gan.generator, training.gan.discriminator)
+    before = [values(each, buffers=kind) for each in networks for kind in (False, True)]
+    with pytest.raises(NonFiniteError):
+        train(training, together(), 1, data=Spoilt())
+    after = [values(each, buffers=kind) for each in networks for kind in (False, True)]
+    assert all(all(equal(one, other)) for one, other in zip(before, after, strict=True))
+
+
+def test_without_a_schedule_rates_belong_to_whoever_sets_them():
+    training = Training(connected(), optimizers=Adam(1e-2))
+    training.optimizers["generator"].param_groups[0]["lr"] = 0.0
+    before = values(training.gan.generator)
+    train(training, together(), 3, data=Images(classes=0))
+    assert all(equal(before, values(training.gan.generator)))
+    train(training, together(), 1, data=Images(classes=0), schedule=constant())
+    assert not any(equal(before, values(training.gan.generator)))
+
+
 @pytest.mark.parametrize("turns", [together(), together("generator"), alternate()])
 def test_no_gradient_outlives_its_step(turns):
     training = Training(convolutional(terms=(regularizers.R1(1.0),)))

@@ -37,13 +37,16 @@ def recipe(
     batch_size: BatchSize = 8,
     learning_rate: Rate = 5e-4,
     content: Rate = 1.0,
-    game: Weight = 0.1,
-    threshold: Rate = 0.65,
+    game: Weight = 0.01,
+    threshold: Rate = 1.6,
     price: Weight = 1.0,
-    patience: Count = 5,
+    patience: Count = 8,
     flip: bool = True,
 ) -> Recipe:
-    """Learning rates are for the first stage; in the game the generator's is a fifth of it."""
+    """The rate is the generator's in the first stage; after it both players go on with a fifth of theirs.
+
+    Logits that tell nothing cost the critic 2; it keeps its turn while its loss is above ``threshold``.
+    """
     degradation = parse(degrade)
     if task.height % degradation.scale or task.width % degradation.scale:
         raise CardiganError(
@@ -54,7 +57,7 @@ def recipe(
     gan = GAN(
         generator=unet.Generator(**shape, width=width, levels=levels, blocks=blocks),
         discriminator=regularizers.spectral_norm(unet.Discriminator(**shape, width=discriminator_width)),
-        objective=objectives.scaled(objectives.non_saturating(), generator=game),
+        objective=objectives.scaled(objectives.hinge(), generator=game),
         terms=(regularizers.Content(content),),
     )
     alone = replace(gan, objective=replace(gan.objective, generator=None))
@@ -63,15 +66,15 @@ def recipe(
         batch_size=batch_size,
         optimizers={
             "generator": Adam(learning_rate, beta1=0.9, beta2=0.99),
-            "discriminator": Adam(2 * learning_rate, beta1=0.5, beta2=0.99),
+            "discriminator": Adam(4 * learning_rate, beta1=0.5, beta2=0.99),
         },
         half_life=2_000,
         flip=flip,
         degradation=degradation,
         stages=(
             Stage("content", 0.6, alone, alternate(discriminator=0), linear(to=0.05, start=0.4), trials=6),
-            Stage("critic", 0.7, gan, alternate(generator=0), constant(0.4)),
-            Stage("game", 1.0, gan, adaptive(discriminator=2 * threshold), constant(0.2), trials=20),
+            Stage("critic", 0.7, gan, alternate(generator=0), constant(0.2)),
+            Stage("game", 1.0, gan, adaptive(discriminator=threshold), constant(0.2), trials=20),
         ),
         choice=Compromise(price=price, patience=patience),
     )

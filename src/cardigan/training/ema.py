@@ -24,7 +24,7 @@ class Average(Generic[Network]):
 
     Args:
         network: the network to follow.
-        half_life: images after which an old weight counts half; 0 follows without averaging.
+        half_life: images after which an old weight counts half; 0 for no average: the network itself, and no copy.
         ramp: the half-life never exceeds this share of the images seen, so that early noise is soon forgotten.
 
     Example:
@@ -36,7 +36,7 @@ class Average(Generic[Network]):
     """
 
     def __init__(self, network: Network, *, half_life: float, ramp: float = 0.05) -> None:
-        self.network: Network = copy.deepcopy(network).requires_grad_(False)
+        self.network: Network = copy.deepcopy(network).requires_grad_(False) if half_life else network
         self.half_life, self.ramp = half_life, ramp
         self.images = 0
 
@@ -46,6 +46,8 @@ class Average(Generic[Network]):
         half_life = min(self.half_life, images * self.ramp)
         share = 1.0 - 0.5 ** ((images - self.images) / half_life) if half_life > 0 else 1.0
         self.images = images
+        if self.network is network:
+            return
         for mine, theirs in zip(self.network.parameters(), network.parameters(), strict=True):
             mine.lerp_(theirs, share)
         for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):

@@ -10,14 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cardigan.contracts import GAN, Batch, Batches, GeneratorNetwork, Player, Progress, StepRecord, Turns
 from cardigan.errors import CardiganError
 from cardigan.randomness import generator, seeded
 from cardigan.training.ema import Average, settled
 from cardigan.training.optimizers import Adam, OptimizerSettings
-from cardigan.training.schedules import Schedule, constant
+from cardigan.training.schedules import Schedule
 from cardigan.training.steps import Played, draw_fakes, draw_sources, play
 from cardigan.training.turns import alternate
 
@@ -72,7 +72,6 @@ class Training:
             player: [weight for weight in gan.network(player).parameters() if weight.requires_grad]
             for player in PLAYERS
         }
-        self.buffers = {player: list(gan.network(player).buffers()) for player in PLAYERS}
         self.optimizers = {player: settings[player](gan.network(player).parameters()) for player in PLAYERS}
         self.full_rates = {
             player: [group["lr"] for group in optimizer.param_groups] for player, optimizer in self.optimizers.items()
@@ -110,18 +109,23 @@ class Training:
         losses: dict[str, Tensor] = {}
         logits: dict[str, Tensor] = {}
         # Networks in training mode write into their buffers whenever they are asked; who only looks on must not change.
-        onlookers = [buffer for player in PLAYERS if player not in turn for buffer in self.buffers[player]]
-        kept = [buffer.clone() for buffer in onlookers]
+        kept = {player: kept_buffers(self.gan.network(player)) for player in PLAYERS}
         with seeded(self.seed, "layers", progress.images, device=self.device):
             rng = generator(self.seed, "latents", progress.images, device=self.device)
             fakes = draw_fakes(self.gan, batch, rng, graph="generator" in turn)
             for player in turn:
                 played = play(self.gan, player, batch, fakes, steps=progress.steps[player])
-                self._move(player, played, batch)
+                try:
+                    self._move(player, played, batch)
+                except NonFiniteError:
+                    for buffers in kept.values():
+                        put_back(buffers)
+                    raise
                 losses |= {f"{player}/{name}": value.detach() for name, value in played.losses.items()}
                 logits = played.logits | logits
-        for buffer, before in zip(onlookers, kept, strict=True):
-            buffer.copy_(before)
+        for player in PLAYERS:
+            if player not in turn:
+                put_back(kept[player])
         progress.images += batches.batch_size
         progress.turns += 1
         progress.streak = progress.streak + 1 if turn == progress.last else 1
@@ -153,6 +157,26 @@ class Training:
             progress.smoothed[player] = new if old is None else old + share * (new - old)
 
 
+Kept = list[tuple[nn.Module, str, Tensor, Tensor]]
+"""Each buffer's module, its name there, the buffer itself, and what was in it."""
+
+
+def kept_buffers(network: nn.Module) -> Kept:
+    """What a network's buffers hold, to be put back."""
+    return [
+        (module, name, buffer, buffer.clone())
+        for module in network.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+
+
+def put_back(buffers: Kept) -> None:
+    """Give buffers what they held, also where a module has set another tensor in their place."""
+    for module, name, buffer, before in buffers:
+        module._buffers[name] = buffer.copy_(before)
+
+
 def fit(
     gan: GAN | Training,
     batches: Batches,
@@ -173,7 +197,8 @@ def fit(
         images: stop when this many images have been drawn.
         seconds: stop after this many seconds of training. The learning rate then depends on the machine's speed, and
             two runs are no longer bit-identical.
-        schedule: how the learning rate moves over the budget, or over ``part`` of it; by default not.
+        schedule: how the learning rate moves over the budget, or over ``part`` of it; None leaves the optimizers'
+            rates to whoever sets them.
         part: where in the budget this stage of the training begins and ends, as shares of it; it starts where the
             clock stands and stops at the end of the stage.
         **settings: of :class:`Training`, when ``gan`` is a GAN.
@@ -200,7 +225,7 @@ def fit(
     if isinstance(gan, Training) and settings:
         raise ValueError(f"Give {', '.join(settings)} to Training, which is there already, and not to fit.")
     training = gan if isinstance(gan, Training) else Training(gan, **settings)
-    turns, schedule = turns or alternate(), schedule or constant()
+    turns = turns or alternate()
     progress = training.progress
     began = time.perf_counter() - progress.seconds
 
@@ -209,7 +234,8 @@ def fit(
 
     start, end = part
     while (now := spent()) < end:
-        training.set_rates(schedule(max((now - start) / (end - start), 0.0)))
+        if schedule is not None:
+            training.set_rates(schedule(max((now - start) / (end - start), 0.0)))
         record = training.turn(batches, turns)
         progress.seconds = time.perf_counter() - began
         yield replace(record, progress=progress.copy())
