@@ -17,6 +17,7 @@ from cardigan.fastai import (
     GANDiscriminativeLR,
     GANLearner,
     GANTrainer,
+    Learner,
     Recorder,
 )
 from cardigan.fastai.callbacks import Smoothed
@@ -221,11 +222,169 @@ def test_the_trainer_keeps_both_losses_smoothed():
     assert float(learn.recorder.smooth_loss.value) != float(trainer.crit_loss.value)
 
 
-def test_a_trainer_among_the_callbacks_must_agree_with_the_learner():
-    with pytest.raises(CardiganError, match=r"clip is 0.01 for the learner and None in .*Type GANTrainer\(clip=0.01"):
-        GANLearner.wgan(data(), nn.Linear(2, 3), nn.Linear(3, 1), cbs=GANTrainer())
-    learn = GANLearner.wgan(data(), nn.Linear(2, 3), nn.Linear(3, 1), cbs=GANTrainer(clip=0.01, beta=0.5))
-    assert sum(isinstance(cb, GANTrainer) for cb in learn.cbs) == 1
+def test_what_a_trainer_among_the_callbacks_says_holds():
+    given = GANTrainer(clip=0.02, beta=0.5, gen_first=True, show_img=False)
+    for trainer in (given, GANTrainer):
+        learn = GANLearner.wgan(data(), nn.Linear(2, 3), nn.Linear(3, 1), cbs=trainer)
+        learn.logger = lambda line: None
+        assert sum(isinstance(cb, GANTrainer) for cb in learn.cbs) == 1
+        learn.fit(1)
+        assert len(learn.gan_trainer.gen_losses) == 1
+        if trainer is given:
+            assert learn.gan_trainer is given
+            assert float(learn.critic.weight.detach().abs().max()) <= 0.02
+        else:
+            assert learn.gan_trainer.clip is None
+            assert float(learn.critic.weight.detach().abs().max()) > 0.02
+
+
+def test_a_learner_has_one_trainer_one_switcher_and_one_factor():
+    learn = learner()
+    before = list(learn.cbs)
+    with pytest.raises(CardiganError, match=r"GANTrainer as its trainer already.*cbs=GANTrainer\(\.\.\.\)"):
+        learn.fit(1, cbs=GANTrainer(beta=0.5))
+    with pytest.raises(CardiganError, match=r"FixedGANSwitcher as its switcher already.*switcher=.*learn.remove_cb"):
+        learn.add_cb(AdaptiveGANSwitcher())
+    assert learn.cbs == before
+    learn.fit(1)
+    learn.remove_cb(FixedGANSwitcher).add_cb(AdaptiveGANSwitcher()).fit(1)
+    with pytest.raises(CardiganError, match=r"AdaptiveGANSwitcher is among cbs.*Type switcher=AdaptiveGANSwitcher"):
+        learner(cbs=AdaptiveGANSwitcher)
+    with pytest.raises(CardiganError, match=r"GANDiscriminativeLR as its factor of the critic's rates already"):
+        learner(cbs=[GANDiscriminativeLR(2.0), GANDiscriminativeLR(3.0)])
+    for alone in (GANDiscriminativeLR, GANTrainer, FixedGANSwitcher):
+        with pytest.raises(
+            CardiganError, match=rf"{alone.__name__} among the callbacks of a Learner; expected.*GANLearner"
+        ):
+            Learner(data(), nn.Linear(2, 3), nn.L1Loss(), cbs=alone)
+
+
+class Inputs(Callback):
+    """What the batch was when its turn came."""
+
+    def __init__(self):
+        self.seen = []
+
+    def before_batch(self):
+        self.seen.append((self.gen_mode, self.xb[0], self.yb[0]))
+
+
+def test_a_callback_sees_the_batch_before_its_turn_in_the_order_of_who_plays():
+    inputs = Inputs()
+    learner(cbs=inputs).fit(1)
+    for (plays, given, wanted), (noise, real) in zip(inputs.seen, data(), strict=True):
+        assert torch.equal(given, noise if plays else real)
+        assert torch.equal(wanted, real if plays else noise)
+
+
+class Blank(Callback):
+    def before_batch(self):
+        self.learn.xb = tuple(torch.zeros_like(each) for each in self.xb)
+        self.learn.yb = tuple(torch.zeros_like(each) for each in self.yb)
+
+
+def test_what_a_callback_makes_of_a_batch_is_what_is_trained_on():
+    def trained(batches, **settings):
+        torch.manual_seed(0)
+        learn = learner(batches, **settings)
+        learn.fit(1)
+        return torch.cat([weight.detach().flatten() for weight in learn.model.parameters()])
+
+    blank = [(torch.zeros(4, 2), torch.zeros(4, 3))] * 6
+    assert torch.equal(trained(data(), cbs=Blank), trained(blank))
+    assert not torch.equal(trained(data(), cbs=Blank), trained(data()))
+
+
+class Freezing(Callback):
+    def before_batch(self):
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = 0.0
+
+
+def test_rates_that_a_callback_sets_hold():
+    learn = learner()
+    before = [weight.detach().clone() for weight in learn.model.parameters()]
+    learn.fit(1, 0.1, cbs=Freezing, wd=0.0)
+    assert all(map(torch.equal, before, learn.model.parameters()))
+    learn.fit(1, 0.1)  # every fit begins with its own rate
+    assert not all(map(torch.equal, before, learn.model.parameters()))
+
+
+def test_torch_schedulers_move_the_rates():
+    learn = learner()
+    schedule = torch.optim.lr_scheduler.StepLR(learn.optimizers["generator"], 1, gamma=0.5)
+
+    class Step(Callback):
+        def after_batch(self):
+            if self.gen_mode:
+                schedule.step()
+
+    learn.fit(1, 0.64, cbs=Step)
+    told = {player: each.param_groups[0]["lr"] for player, each in learn.optimizers.items()}
+    assert told == {"discriminator": 0.64, "generator": pytest.approx(0.08)}
+
+
+@pytest.mark.parametrize("name", ["Model", "LR", "Loss", "Xb", "Generator", "Fit"])
+def test_a_callback_cannot_take_the_place_of_an_attribute(name):
+    learn = learner()
+    with pytest.raises(CardiganError, match=rf"class {name} would hide learn.{name.lower()}"):
+        learn.add_cb(type(name, (Callback,), {}))
+    assert len(learn.cbs) == 3
+
+
+def test_of_two_callbacks_of_one_name_the_other_is_found_when_one_is_taken_out():
+    first, second = Turns(), Turns()
+    learn = learner(cbs=[first, second])
+    assert learn.turns is second
+    assert learn.remove_cbs([second]).turns is first
+    learn.remove_cbs(first)
+    assert not hasattr(learn, "turns")
+
+
+def test_a_callback_that_is_not_to_run_does_not():
+    class Off(Turns):
+        run = False
+
+    class NotInTraining(Turns):
+        run_train = False
+
+    off, not_in_training = Off(), NotInTraining()
+    learn = learner(cbs=[off, not_in_training])
+    learn.fit(1)
+    assert off.seen == not_in_training.seen == []
+    learn.fit(1)  # as in fastai, it is on again
+    assert len(off.seen) == 6
+
+
+@pytest.mark.parametrize("name", ["run_after", "run_before", "toward_end"])
+def test_an_order_by_other_callbacks_is_refused(name):
+    with pytest.raises(CardiganError, match=rf"Late has {name}, which is not read here.*Type order = 10"):
+        learner(cbs=type("Late", (Callback,), {name: Recorder}))
+
+
+def test_a_callback_that_is_refused_in_fit_leaves_none_behind():
+    learn = learner()
+    before = list(learn.cbs)
+    with pytest.raises(CardiganError, match=r"hide learn.generator"):
+        learn.fit(1, cbs=[Turns(), type("Generator", (Callback,), {})])
+    with pytest.raises(CardiganError, match=r"int is no callback"):
+        learn.fit(1, cbs=[Turns(), 3])
+    assert learn.cbs == before
+
+
+def test_a_fit_may_end_before_it_begins():
+    ended = []
+
+    class Never(Callback):
+        def before_fit(self):
+            raise CancelFitException
+
+        def after_fit(self):
+            ended.append(len(self.recorder.losses))
+
+    learner(cbs=Never).fit(1)
+    assert ended == [0]
 
 
 class Watch(nn.Linear):

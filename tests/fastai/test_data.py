@@ -10,8 +10,10 @@ from PIL import Image
 from cardigan import CardiganError
 from cardigan.fastai import (
     DataBlock,
+    DataLoaders,
     ImageBlock,
     IndexSplitter,
+    Learner,
     Normalize,
     PadMode,
     PILImageBW,
@@ -24,6 +26,7 @@ from cardigan.fastai import (
     partial,
     untar_data,
 )
+from cardigan.fastai import data as module
 from cardigan.pixels import to_uint8
 
 HALF = Normalize.from_stats([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
@@ -243,3 +246,59 @@ def test_data_sets_are_found_where_fastai_leaves_them_and_never_downloaded(tmp_p
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     with pytest.raises(CardiganError, match=r"home/.fastai/data/cifar10;"):
         untar_data(URLs.CIFAR)
+
+
+def test_any_loaders_make_dataloaders():
+    items = torch.utils.data.TensorDataset(torch.randn(8, 2), torch.rand(8, 3, 8, 8))
+    loader = torch.utils.data.DataLoader(items, 4)
+    dls = DataLoaders(loader, loader)
+    assert (dls.train, dls.valid, dls[1], len(dls), dls.bs) == (loader, loader, loader, 2, 4)
+    assert (dls.path, dls.device) == (Path(), None)
+    assert [each.shape for each in dls.one_batch()] == [(4, 2), (4, 3, 8, 8)]
+    assert dls.show_batch(max_n=4).size == (18, 18)
+    alone = DataLoaders(loader, path="here", device="cpu")
+    assert (alone.valid, alone.path, alone.device) == (None, Path("here"), torch.device("cpu"))
+    with pytest.raises(CardiganError, match=r"DataLoaders got no data.*Type DataLoaders\(train, valid\)"):
+        DataLoaders()
+    with pytest.raises(CardiganError, match=r"no images that can be shown"):
+        DataLoaders([(torch.zeros(2, 2), torch.zeros(2, 3))]).show_batch()
+    learn = Learner(dls, torch.nn.Linear(2, 3), lambda output, target: (output - target.mean((2, 3))).abs().mean())
+    with learn.no_logging():
+        learn.fit(1)
+    assert learn.validates
+
+
+@pytest.mark.parametrize("method", ["squish", "Squish", ResizeMethod.Squish])
+def test_methods_are_known_by_name(method):
+    assert Resize(8, method=method).method is ResizeMethod.Squish
+    assert Resize(8, method="pad", pad_mode="zeros").method is ResizeMethod.Pad
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Resize(8, method="zoom"), r"method is 'zoom'; expected ResizeMethod.Squish or Crop or Pad, or one of"),
+        (lambda: Resize(8, method="pad", pad_mode="mirror"), r"pad_mode is 'mirror'; expected PadMode"),
+        (lambda: Resize(8, resamples=(2, 0)), r"Resize does not know resamples"),
+        (lambda: Normalize.from_stats(0.5, 0.5, dim=-1), r"dim is -1 and ndim is 4; expected 1 and 4"),
+        (lambda: block().dataloaders("none", num_workers=4), r"num_workers is 4; expected 0.*Leave num_workers out"),
+        (lambda: block().dataloaders("none", shuffle=False), r"dataloaders does not know shuffle"),
+    ],
+)
+def test_what_is_not_offered_is_refused_in_words(make, words):
+    with pytest.raises(CardiganError, match=words):
+        make()
+
+
+def test_what_changes_nothing_is_accepted(photos):
+    assert Normalize.from_stats([0.5], [0.5], cuda=False) is not None
+    assert block().dataloaders(photos, bs=5, num_workers=0).bs == 5
+
+
+def test_the_device_is_picked_as_everywhere(photos, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "pick_device", lambda device: asked.append(device) or "cpu")
+    assert block().dataloaders(photos, bs=5).device == torch.device("cpu")
+    assert asked == ["auto"]
+    assert block().dataloaders(photos, bs=5, device="cpu").train.device == torch.device("cpu")
+    assert asked == ["auto"]

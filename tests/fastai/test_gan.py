@@ -1,5 +1,7 @@
 """The parts that hold no training: the shell of two networks, the losses, the noise."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -133,3 +135,12 @@ def test_test_eq_compares_shapes_with_lists_and_tells_both():
         test_eq(torch.ones(2), torch.zeros(2))
     with pytest.raises(AssertionError):
         test_eq([1, 2], [1])
+
+
+def test_noise_can_be_copied():
+    noise = generate_noise("file", size=3)
+    again = copy.deepcopy(noise)
+    assert type(again) is InvisibleTensor
+    assert torch.equal(again, noise)
+    again[0] = 9.0
+    assert noise[0] != 9.0

@@ -246,6 +246,43 @@ def test_nothing_to_train_is_told():
         learn.fit(1)
 
 
+def test_who_is_frozen_may_look_on_until_its_turn_comes():
+    learn = learner(switcher=FixedGANSwitcher(n_crit=100))
+    set_freeze_model(learn.generator, False)
+    before = state(learn.generator)
+    learn.fit(1)
+    assert same(before, state(learn.generator))
+    learn = learner(switcher=FixedGANSwitcher(n_crit=2))
+    set_freeze_model(learn.generator, False)
+    with pytest.raises(CardiganError, match=r"The generator has no parameter.*set_freeze_model\(learn.generator, True"):
+        learn.fit(1)
+
+
+@pytest.mark.parametrize("name", ["gen_loss_func", "crit_loss_func"])
+def test_losses_that_teach_nothing_are_told(name):
+    games = {"gen_loss_func": gen_loss, "crit_loss_func": crit_loss}
+    for broken in (lambda *given: 1.0, lambda *given: given[0].detach().mean()):
+        learn = quiet(GANLearner(data(), *networks(), **games | {name: broken}))
+        with pytest.raises(CardiganError, match=rf"{name}"):
+            learn.fit(1)
+
+
+def test_a_buffer_that_is_set_anew_stands_still_too():
+    class Centred(nn.Linear):
+        def __init__(self):
+            super().__init__(3, 1)
+            self.register_buffer("mean", torch.zeros(3))
+
+        def forward(self, x):
+            self.mean = 0.9 * self.mean + 0.1 * x.detach().mean(0)
+            return super().forward(x - self.mean)
+
+    settings = {"switcher": Only(), "gen_first": True, "switch_eval": False}
+    learn = quiet(GANLearner(data(), networks()[0], Centred(), gen_loss, crit_loss, **settings))
+    learn.fit(1)
+    assert torch.equal(learn.critic.mean, torch.zeros(3))
+
+
 def test_a_second_fit_keeps_the_optimizers_and_reset_begins_anew():
     learn = learner()
     learn.fit(1)
@@ -268,7 +305,12 @@ def test_weight_decay_is_the_fits_then_the_learners_then_the_optimizers():
     assert decays(learn) == {0.3, 0.0}
     learn.fit(1, wd=0.0)
     assert decays(learn) == {0.0}
+    learn.fit(1)  # the learner has none, so it stays
+    assert decays(learn) == {0.0}
     learn = learner(wd=0.2, wd_bn_bias=True)
+    learn.fit(1)
+    assert decays(learn) == {0.2}
+    learn.fit(1, wd=0.0)
     learn.fit(1)
     assert decays(learn) == {0.2}
     learn = learner(opt_func=torch.optim.Rprop)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from cardigan import CardiganError, fit
-from cardigan.fastai import Callback, GANLearner, Learner, Recorder, accuracy_thresh_expand, partial
+from cardigan.fastai import AdaptiveLoss, Callback, GANLearner, Learner, Recorder, accuracy_thresh_expand, partial
 from cardigan.fastai import learner as module
 from cardigan.pixels import to_uint8
 
@@ -347,3 +347,187 @@ def test_a_classifier_is_measured_by_accuracy():
 
 def spread(output, target):
     return nn.functional.binary_cross_entropy_with_logits(output[:, 0], target.float())
+
+
+def noisy(path=None):
+    torch.manual_seed(1)
+    learn = Learner(pairs(), nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5)), nn.L1Loss(), path=path)
+    learn.logger = lambda line: None
+    return learn
+
+
+def trained(learn, seed=None):
+    if seed is not None:
+        torch.manual_seed(seed)
+    learn.fit(1)
+    return learn.model[0].weight.detach().clone()
+
+
+def test_the_seed_before_each_fit_decides_about_dropout():
+    def second(seed):
+        learn = noisy()
+        trained(learn, 7)
+        return trained(learn, seed)
+
+    assert torch.equal(second(1), second(1))
+    assert not torch.equal(second(1), second(2))
+
+    def touched(seed):
+        learn = noisy()
+        _ = learn.optimizers, learn.validate(ds_idx=0)
+        return trained(learn, seed)
+
+    assert torch.equal(touched(1), touched(1))
+    assert torch.equal(touched(1), trained(noisy(), 1))
+    assert not torch.equal(touched(1), touched(2))
+
+
+@pytest.mark.parametrize("seed", [None, 9])
+def test_loading_and_going_on_is_as_not_having_stopped(tmp_path, seed):
+    learn = noisy(tmp_path)
+    trained(learn)
+    learn.save("half")
+    went_on = trained(learn, seed)
+    torch.rand(5)  # the caller's own random numbers may be elsewhere by then
+    other = noisy(tmp_path)
+    torch.rand(3)
+    assert torch.equal(trained(other.load("half"), seed), went_on)
+
+
+def test_the_first_fit_draws_one_random_number_and_the_others_none():
+    learn = noisy()
+    torch.manual_seed(4)
+    learn.fit(1)
+    plain = torch.Generator().manual_seed(4)
+    torch.randint(2**62, (), generator=plain)
+    assert torch.equal(torch.get_rng_state(), plain.get_state())
+    learn.fit(1)
+    assert torch.equal(torch.get_rng_state(), plain.get_state())
+
+
+def test_two_metrics_of_one_function_are_two_columns():
+    def share(output, target, above):
+        return (output > above).float().mean()
+
+    metrics = [partial(share, above=-9), partial(share, above=9), lambda o, t: 1.0, lambda o, t: 2.0, loss]
+    learn = supervised(metrics=metrics)
+    assert learn.metric_names == ["share", "share_2", "lambda", "lambda_2", "loss"]
+    assert learn.validate()[1:] == [1.0, 0.0, 1.0, 2.0, 3.0]
+
+
+def loss(output, target):
+    return 3.0
+
+
+class Hostile(nn.Module):
+    """Keeps what it made, with its graph, so it cannot be copied."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 3)
+
+    def forward(self, x):
+        self.kept = self.layer(x)
+        return self.kept
+
+
+def test_networks_that_cannot_be_copied_are_trained(tmp_path):
+    old = nn.Sequential(nn.utils.spectral_norm(nn.Linear(2, 3)))
+    for model in (Hostile(), old):
+        pretrained = Learner(pairs(), model, nn.L1Loss(), path=tmp_path)
+        critic = Learner([(torch.rand(4, 3), torch.ones(4))] * 2, nn.Linear(3, 1), AdaptiveLoss(nn.MSELoss()))
+        for learn in (pretrained, critic):
+            with learn.no_logging():
+                learn.fit(1)
+        learn = GANLearner.from_learners(pretrained, critic, path=tmp_path)
+        with learn.no_bar(), learn.no_logging():
+            learn.fit(1)
+            learn.save("gan")
+            learn.load("gan").fit(1)
+
+
+def test_weights_whose_names_fit_are_read_if_asked(tmp_path):
+    learn = supervised(path=tmp_path)
+    learn.fit(1)
+    learn.save("first")
+    torch.manual_seed(3)
+    deeper = Learner(pairs(), nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 3)), nn.MSELoss(), path=tmp_path)
+    deeper.load("first", strict=False)
+    assert torch.equal(deeper.model[0].weight, learn.model[0].weight)
+    assert not deeper.optimizers["generator"].state
+    other = Learner(pairs(), nn.ModuleDict({"x": nn.Linear(2, 3)}), nn.MSELoss(), path=tmp_path)
+    with pytest.raises(CardiganError, match=r"Nothing in .*first.safetensors has a name"):
+        other.load("first", strict=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("opt", "learn.optimizers"),
+        ("fit_one_cycle", r"learn.fit\(epochs, rate\)"),
+        ("lr_find", r"learn.fit\(1, 2e-4\)"),
+        ("get_preds", "no_grad"),
+        ("freeze", "set_freeze_model"),
+        ("predict", "no_grad"),
+        ("export", "with_opt=False"),
+    ],
+)
+def test_what_is_absent_says_what_to_type(name, advice):
+    learn = supervised()
+    with pytest.raises(AttributeError, match=rf"Learner has no attribute {name} here: .*{advice}"):
+        getattr(learn, name)
+    assert not hasattr(learn, "unheard_of")
+    with pytest.raises(AttributeError, match=r"plot_loss here: learn.recorder.losses"):
+        learn.recorder.plot_loss()
+
+
+def test_small_images_are_shown_enlarged_beside_their_large_ones():
+    big = torch.rand(3, 3, 8, 8) * 2 - 1
+    small = nn.functional.avg_pool2d(big, 2)
+    model = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(3, 3, 1))
+    shown = np.asarray(Learner([(small, big)], model, nn.L1Loss()).show_results(ds_idx=0, max_n=2))
+    assert shown.shape == (18, 28, 3)
+    expected = to_uint8(small)[0].numpy().repeat(2, axis=0).repeat(2, axis=1)
+    assert (shown[:8, :8] == expected).all()
+    assert (shown[:8, 20:28] == to_uint8(big)[0].numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("loss_func", "words"),
+    [
+        (lambda output, target: 1.0, r"loss_func gave a float; expected a tensor.*Leave out float\(\)"),
+        (lambda output, target: output.detach().mean(), r"loss_func does not depend on any weight.*\.detach\(\)"),
+    ],
+)
+def test_a_loss_that_teaches_nothing_is_told(loss_func, words):
+    with pytest.raises(CardiganError, match=words):
+        Learner(pairs(), network(), loss_func).fit(1)
+
+
+@pytest.mark.parametrize("epochs", [1.5, -1, "1"])
+def test_a_number_of_passes_that_cannot_be_is_told(epochs):
+    with pytest.raises(CardiganError, match=r"n_epoch is .*expected a whole number.*Type fit\(1"):
+        supervised().fit(epochs)
+
+
+def test_a_list_of_two_loaders_is_a_pair_and_of_two_batches_is_not():
+    items = torch.utils.data.TensorDataset(torch.randn(8, 2), torch.rand(8, 3))
+    loader = torch.utils.data.DataLoader(items, 4)
+    assert supervised([loader, loader]).validates
+    assert supervised([pairs(), pairs(1)]).validates
+    assert not supervised(pairs(2)).validates
+    assert not supervised([list(batch) for batch in pairs(2)]).validates
+
+
+def test_lbfgs_is_refused_and_nothing_to_train_told():
+    with pytest.raises(CardiganError, match=r"opt_func is LBFGS.*Pass Adam"):
+        supervised(opt_func=partial(torch.optim.LBFGS, max_iter=2)).fit(1)
+    with pytest.raises(CardiganError, match=r"The generator has no parameter.*learn.model, True"):
+        supervised(splitter=lambda model: []).fit(1)
+
+
+def test_data_without_a_path_has_the_current_folder():
+    assert supervised(Loaders(pairs(), None), path=None).path.name == "somewhere"
+    dls = Loaders(pairs(), None)
+    dls.path = None
+    assert str(supervised(dls).path) == "."

@@ -4,9 +4,9 @@ Names, arguments and defaults are those of ``fastai.vision.gan`` 2; ``docs/seeds
 otherwise, and why. Nothing here trains: a learner is a face of :func:`cardigan.training.fit`.
 """
 
-from cardigan.fastai.basics import nn, partial, test_eq, torch
+from cardigan.fastai.basics import F, Path, nn, np, partial, test_eq, torch
 from cardigan.fastai.callbacks import AdaptiveGANSwitcher, FixedGANSwitcher, GANDiscriminativeLR, GANTrainer
-from cardigan.fastai.data import DataBlock, DataLoaders, IndexSplitter, get_image_files
+from cardigan.fastai.data import DataBlock, IndexSplitter, get_image_files
 from cardigan.fastai.events import Callback, CancelFitException
 from cardigan.fastai.external import URLs, untar_data
 from cardigan.fastai.gan import (
@@ -21,6 +21,7 @@ from cardigan.fastai.gan import (
 )
 from cardigan.fastai.gan_learner import GANLearner
 from cardigan.fastai.learner import Learner
+from cardigan.fastai.loaders import DataLoaders
 from cardigan.fastai.networks import (
     AddChannels,
     ConvLayer,
@@ -54,6 +55,7 @@ __all__ = [
     "DataBlock",
     "DataLoaders",
     "DenseResBlock",
+    "F",
     "FixedGANSwitcher",
     "GANDiscriminativeLR",
     "GANLearner",
@@ -69,6 +71,7 @@ __all__ = [
     "PILImage",
     "PILImageBW",
     "PadMode",
+    "Path",
     "RMSProp",
     "Recorder",
     "Resize",
@@ -83,6 +86,7 @@ __all__ = [
     "generate_noise",
     "get_image_files",
     "nn",
+    "np",
     "partial",
     "set_freeze_model",
     "test_eq",

@@ -65,9 +65,9 @@ class Game(Objective):
         """The loss of the step's player."""
         assert self.generator is not None
         if step.player == "discriminator":
-            loss = self.discriminator(step.real_logits, step.fake_logits)
+            loss = _checked("crit_loss_func", self.discriminator(step.real_logits, step.fake_logits))
         else:
-            loss = self.generator(step.fake_logits, step.fake, step.real)
+            loss = _checked("gen_loss_func", self.generator(step.fake_logits, step.fake, step.real))
         self.watch(step, loss)
         return loss
 
@@ -93,9 +93,28 @@ class Content:
 
     def __call__(self, step: Step) -> Tensor:
         """The loss, of any shape."""
-        loss = self.loss_func(step.fake, step.real)
+        loss = _checked("loss_func", self.loss_func(step.fake, step.real))
         self.watch(step, loss)
         return loss
+
+
+def _checked(name: str, loss: Any) -> Tensor:
+    """The loss, if a network can learn from it.
+
+    Raises:
+        CardiganError: if it is no tensor, or does not depend on any weight that can be trained.
+    """
+    if not isinstance(loss, Tensor):
+        raise CardiganError(
+            f"{name} gave a {type(loss).__name__}; expected a tensor with the graph of what it was given, such as "
+            "(output - target).abs().mean(). Leave out float() and .item()."
+        )
+    if not loss.requires_grad:
+        raise CardiganError(
+            f"The loss of {name} does not depend on any weight that can be trained; expected one made of the "
+            "predictions or the output. Leave out .detach(), .item() and torch.no_grad()."
+        )
+    return loss
 
 
 class Feed:
@@ -173,7 +192,8 @@ def loader(dls: Any, place: int) -> Iterable[Any] | None:
     """The training (0) or validation (1) data of ``dls``; None where there is no validation data.
 
     Args:
-        dls: an object with ``train`` and ``valid``, a pair (training, validation), or one iterable of batches.
+        dls: an object with ``train`` and ``valid``, a pair (training, validation), or one iterable of batches. A list
+            of two is a pair too, unless its items are batches.
         place: which of them.
 
     Example:
@@ -182,7 +202,7 @@ def loader(dls: Any, place: int) -> Iterable[Any] | None:
     """
     if hasattr(dls, "train"):
         found = dls.train if place == 0 else _valid(dls)
-    elif isinstance(dls, tuple):
+    elif isinstance(dls, tuple) or _is_pair(dls):
         if len(dls) != 2:
             raise CardiganError(f"dls is a tuple of {len(dls)}; expected two loaders, (training, validation).")
         found = dls[place]
@@ -194,6 +214,17 @@ def loader(dls: Any, place: int) -> Iterable[Any] | None:
             "(training, validation) of PyTorch DataLoaders, or one of them."
         )
     return None if place == 1 and found is not None and _is_empty(found) else found
+
+
+def _is_pair(dls: Any) -> bool:
+    """Whether a list is one of two loaders, and not of two batches."""
+    return isinstance(dls, list) and len(dls) == 2 and not any(map(_is_batch, dls))
+
+
+def _is_batch(data: Any) -> bool:
+    if isinstance(data, list | tuple):
+        return bool(data) and not isinstance(data[0], list | tuple)
+    return isinstance(data, Tensor) or not isinstance(data, Iterable)
 
 
 def _valid(dls: Any) -> Any:

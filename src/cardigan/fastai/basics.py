@@ -1,12 +1,15 @@
-"""What fastai's own import line brings along and GAN scripts use: ``partial``, ``nn``, ``torch`` and ``test_eq``."""
+"""What fastai's own import line brings along and GAN scripts use, beside fastai's own names."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["nn", "partial", "test_eq", "torch"]
+__all__ = ["F", "Path", "nn", "np", "partial", "test_eq", "torch"]
 
 
 def test_eq(a: Any, b: Any) -> None:

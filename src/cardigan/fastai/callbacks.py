@@ -50,7 +50,7 @@ class GANTrainer(Callback):
     asked for gradients; the weights are clipped *after* each step of the critic, by the loop, and not before each
     batch of either player; ``show_img`` does something; validation leaves the mode as it was.
 
-    A learner brings its own; one among its callbacks takes that one's place, to set ``beta``.
+    A learner brings its own; one among its callbacks takes that one's place, and what it says holds.
 
     Source: ``fastai.vision.gan``.
 
@@ -70,6 +70,7 @@ class GANTrainer(Callback):
     """
 
     order = -5
+    sole = "trainer"
 
     def __init__(
         self,
@@ -150,6 +151,7 @@ class FixedGANSwitcher(Callback):
     """
 
     order = 60
+    sole = "switcher"
 
     def __init__(self, n_crit: int | Callable[[int], int] = 1, n_gen: int | Callable[[int], int] = 1) -> None:
         for name, given in (("n_crit", n_crit), ("n_gen", n_gen)):
@@ -201,6 +203,7 @@ class AdaptiveGANSwitcher(Callback):
     """
 
     order = 60
+    sole = "switcher"
 
     def __init__(self, gen_thresh: float | None = None, critic_thresh: float | None = None, longest: int = 20) -> None:
         self.gen_thresh, self.critic_thresh, self.longest = gen_thresh, critic_thresh, _check_count("longest", longest)
@@ -230,6 +233,8 @@ class GANDiscriminativeLR(Callback):
     Args:
         mult_lr: the factor.
     """
+
+    sole = "factor of the critic's rates"
 
     def __init__(self, mult_lr: float = 5.0) -> None:
         if not mult_lr > 0:

@@ -7,22 +7,19 @@ Images are scanned, fitted and kept in a store once (see :func:`cardigan.prepare
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
-from torch import Tensor
 
 from cardigan.data import DataSettings, Item, Source, Store, prepare, printable
 from cardigan.data.decode import EXTENSIONS
 from cardigan.errors import CardiganError
+from cardigan.fastai.loaders import DataLoaders, StoredLoader
 from cardigan.fastai.measures import listed
-from cardigan.fastai.pictures import picture_of
 from cardigan.fastai.transforms import Normalize, Resize, channels_of, only
-from cardigan.pixels import to_float
+from cardigan.request import pick_device
 
 Split = tuple[list[int], list[int]]
 
@@ -73,90 +70,6 @@ def IndexSplitter(valid_idx: Iterable[int]) -> Callable[[Sequence[Any]], Split]:
     return splitter
 
 
-@dataclass(frozen=True)
-class StoredLoader:
-    """Pairs ``(get_x(file), image)`` of a store, in batches.
-
-    Args:
-        store: the images.
-        files: the files that are drawn, and where in the store each image lies.
-        get_x: makes the input of a file, anew each time.
-        bs: images in a batch.
-        shuffle: in another order each time, and without a smaller last batch; ``torch.manual_seed`` decides.
-        device: where the batches are wanted.
-    """
-
-    store: Store
-    files: Sequence[tuple[Path, int]] = field(repr=False)
-    get_x: Callable[[Path], Any]
-    bs: int
-    shuffle: bool
-    device: torch.device
-
-    def __len__(self) -> int:
-        """Batches."""
-        return len(self.files) // self.bs if self.shuffle else -(-len(self.files) // self.bs)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """All batches once."""
-        count = len(self.files)
-        order = torch.randperm(count) if self.shuffle else torch.arange(count)
-        for start in range(0, len(self) * self.bs, self.bs):
-            yield self._drawn(order[start : start + self.bs].tolist())
-
-    def _drawn(self, places: Iterable[int]) -> tuple[Tensor, Tensor]:
-        drawn = [self.files[place] for place in places]
-        inputs = torch.stack([torch.as_tensor(self.get_x(file)) for file, _ in drawn])
-        pixels = torch.from_numpy(self.store.images[[at for _, at in drawn]])
-        return inputs.as_subclass(Tensor).to(self.device), to_float(pixels.to(self.device))
-
-    def one_batch(self) -> tuple[Tensor, Tensor]:
-        """A batch."""
-        return next(iter(self))
-
-    def show_batch(self, max_n: int = 9, ncols: int | None = None) -> Image.Image:
-        """A picture of real images; a notebook shows it. The inputs, being noise, are not shown."""
-        picture = picture_of(self.one_batch()[1][:max_n], columns=ncols)
-        assert picture is not None
-        return picture
-
-
-@dataclass(frozen=True)
-class DataLoaders:
-    """The training and the validation data.
-
-    Args:
-        train: shuffled, without a smaller last batch.
-        valid: in order; empty where nothing was set aside.
-        path: where learners keep files.
-    """
-
-    train: StoredLoader
-    valid: StoredLoader
-    path: Path
-
-    @property
-    def bs(self) -> int:
-        """Images in a batch."""
-        return self.train.bs
-
-    @property
-    def device(self) -> torch.device:
-        """Where batches are."""
-        return self.train.device
-
-    def __getitem__(self, place: int) -> StoredLoader:
-        return (self.train, self.valid)[place]
-
-    def one_batch(self) -> tuple[Tensor, Tensor]:
-        """A training batch: inputs and images."""
-        return self.train.one_batch()
-
-    def show_batch(self, max_n: int = 9, ncols: int | None = None) -> Image.Image:
-        """A picture of real images; a notebook shows it."""
-        return self.train.show_batch(max_n, ncols)
-
-
 class DataBlock:
     """How files become pairs of an input and an image.
 
@@ -205,7 +118,13 @@ class DataBlock:
             )
 
     def dataloaders(
-        self, source: Any, path: str | Path = ".", bs: int = 64, device: torch.device | str | None = None
+        self,
+        source: Any,
+        path: str | Path = ".",
+        bs: int = 64,
+        device: torch.device | str | None = None,
+        num_workers: int | None = None,
+        **other: Any,
     ) -> DataLoaders:
         """Prepare the images and give the loaders.
 
@@ -214,25 +133,38 @@ class DataBlock:
             path: where learners keep files.
             bs: images in a batch.
             device: where batches are wanted; by default a GPU if there is one.
+            num_workers: None or 0, for pixels come from one store.
+            **other: anything else of fastai's, to be refused.
 
         Raises:
-            CardiganError: if there are no images, or fewer than one batch.
+            CardiganError: if there are no images, or fewer than one batch, or something is asked for that is not
+                offered.
         """
+        if num_workers:
+            raise CardiganError(
+                f"num_workers is {num_workers!r}; expected 0: pixels come from one store, prepared once, so there is "
+                "nothing that workers could do. Leave num_workers out."
+            )
+        if other:
+            raise CardiganError(
+                f"dataloaders does not know {', '.join(other)}; expected only source, path, bs, device and "
+                "num_workers. Leave it out, or give the learner PyTorch DataLoaders made to your liking."
+            )
         files = [Path(item) for item in self.get_items(source)]
         training, validation = ([files[int(place)] for place in places] for places in self.splitter(files))
         if not training:
             raise CardiganError(
                 f"There are no training images in {printable(str(source))}; expected some. Check the path."
             )
-        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        where = torch.device(pick_device("auto") if device is None else device)
         store, lies = self._prepared(files, str(source))
         kept = [[(file, lies[file]) for file in part if file in lies] for part in (training, validation)]
         if not 1 <= bs <= len(kept[0]):
             raise CardiganError(
                 f"bs is {bs} for {len(kept[0])} training images; expected 1 to {len(kept[0])}. Type bs={len(kept[0])}."
             )
-        train, valid = (StoredLoader(store, kept[at], self.get_x, bs, at == 0, device) for at in (0, 1))
-        return DataLoaders(train, valid, Path(path))
+        train, valid = (StoredLoader(store, kept[at], self.get_x, bs, at == 0, where) for at in (0, 1))
+        return DataLoaders(train, valid, path=path)
 
     def _prepared(self, files: list[Path], source: str) -> tuple[Store, dict[Path, int]]:
         """The store of all files, and where in it the image of each lies; those that cannot be used are told of."""

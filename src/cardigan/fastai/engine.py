@@ -9,10 +9,11 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from cardigan.contracts import GAN, Player
+from cardigan.contracts import GAN, Player, Turn
 from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
 from cardigan.fastai.optimizers import Rate, lists, rates, split
+from cardigan.randomness import derive
 from cardigan.training import Training
 from cardigan.training.loop import PLAYERS
 from cardigan.training.state import Checkpoint, capture, restore
@@ -34,6 +35,8 @@ class Engine:
     Attributes:
         training: networks, optimizers and clock.
         splits: groups that the splitter made.
+        seed: drawn when it is first needed, by the numbers that ``torch.manual_seed`` decides about; saved with the
+            clock. It and the last ``torch.manual_seed`` decide about the layers that draw, such as dropout.
     """
 
     def __init__(
@@ -51,9 +54,10 @@ class Engine:
         gan.to(device)
         networks: dict[Player, nn.Module] = {player: gan.network(player) for player in PLAYERS}
         owned, self.splits = split(model, networks, splitter=splitter, opt_func=opt_func, lr=lr, wd_bn_bias=wd_bn_bias)
-        seed = int(torch.randint(2**62, ()))  # so torch.manual_seed decides about everything
-        self.training = Training(gan, optimizers=owned, half_life=0, seed=seed, device=device)
+        # Nothing is averaged: the generator itself is published, and networks that cannot be copied work, too.
+        self.training = Training(gan, optimizers=owned, half_life=0, device=device)
         self.players, self._model, self._splitter = players, model, splitter
+        self.seed: int | None = None
 
     def ready(self, lr: Rate, wd: float | None) -> None:
         """Set the rates of a fit, its weight decay unless None, and ask for what is trainable now.
@@ -62,12 +66,19 @@ class Engine:
             CardiganError: if one of them cannot be, or there is nothing to train.
         """
         found = rates(lr, self.splits)
-        for player, optimizer in self.training.optimizers.items():
-            self.training.full_rates[player] = [found[group.get("split", 0)] for group in optimizer.param_groups]
-            for group in optimizer.param_groups if wd is not None else ():
-                if group["params"]:
+        for optimizer in self.training.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = found[group.get("split", 0)]
+                if wd is not None and group["params"]:
                     self._set_decay(group, wd)
         self._ask_for_what_is_trainable()
+        self.training.seed = derive(self.own_seed(), "fit", torch.initial_seed())
+
+    def own_seed(self) -> int:
+        """The seed, drawn if it is not there yet."""
+        if self.seed is None:
+            self.seed = int(torch.randint(2**62, ()))
+        return self.seed
 
     def _set_decay(self, group: dict, wd: float | None) -> None:
         if wd and "weight_decay" not in group:
@@ -88,25 +99,35 @@ class Engine:
         for player in self.players:
             every = training.gan.network(player).parameters()
             training.weights[player] = [weight for weight in every if weight.requires_grad and id(weight) in held]
-            if not training.weights[player]:
+
+    def insist(self, turn: Turn) -> Turn:
+        """The turn, if all of its players can be trained; who is frozen may look on.
+
+        Raises:
+            CardiganError: if one cannot.
+        """
+        for player in turn:
+            if not self.training.weights[player]:
                 name = {"discriminator": "critic"}.get(player, player)
                 raise CardiganError(
                     f"The {name} has no parameter that can be trained; expected at least one. "
                     f"Thaw it with set_freeze_model(learn.{name if len(self.players) > 1 else 'model'}, True)."
                 )
+        return turn
 
     def scale_rates(self, player: Player, factor: float) -> None:
         """Multiply one player's learning rates, for this fit."""
-        self.training.full_rates[player] = [rate * factor for rate in self.training.full_rates[player]]
+        for group in self.training.optimizers[player].param_groups:
+            group["lr"] *= factor
 
 
-def save(training: Training, path: Path, *, with_opt: bool) -> None:
-    """Write networks, and optimizers where wanted, into one safetensors file; the clock goes along.
+def save(engine: Engine, path: Path, *, with_opt: bool) -> None:
+    """Write networks, and optimizers where wanted, into one safetensors file; the clock and the seed go along.
 
     Raises:
         CardiganError: if it cannot be written.
     """
-    files, state = capture(training)
+    files, state = capture(engine.training)
     tensors = {
         f"{name}/{key}": tensor.detach().clone().contiguous().cpu()
         for name, file in files.items()
@@ -115,7 +136,7 @@ def save(training: Training, path: Path, *, with_opt: bool) -> None:
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        state["with_opt"] = with_opt
+        state |= {"with_opt": with_opt, "seed": engine.own_seed()}
         replace_durably(path, safetensors.torch.save(tensors, {"cardigan": json.dumps(state)}))
     except OSError as problem:
         raise CardiganError(
@@ -124,8 +145,10 @@ def save(training: Training, path: Path, *, with_opt: bool) -> None:
         ) from problem
 
 
-def load(training: Training, path: Path, *, with_opt: bool, strict: bool) -> None:
-    """Read such a file back: the networks, and the optimizers with the clock where wanted and in it.
+def load(engine: Engine, path: Path, *, with_opt: bool, strict: bool) -> None:
+    """Read such a file back: the networks, and the optimizers with the clock and the seed where wanted and in it.
+
+    Unless ``strict``, the networks alone, as far as names fit.
 
     Raises:
         CardiganError: if there is no such file, or it is of other networks.
@@ -150,22 +173,31 @@ def load(training: Training, path: Path, *, with_opt: bool, strict: bool) -> Non
     for key, tensor in tensors.items():
         name, _, rest = key.partition("/")
         files.setdefault(name, {})[rest] = tensor
-    if with_opt and state["with_opt"]:
-        _restore_all(training, path, state, files)
+    if with_opt and strict and state["with_opt"]:
+        _restore_all(engine.training, path, state, files)
+        engine.seed = state.get("seed", engine.seed)
         return
-    for player in PLAYERS:
+    fitting = 0
+    for player in engine.players:
+        network, saved = engine.training.gan.network(player), files.get(player, {})
         try:
-            training.gan.network(player).load_state_dict(files.get(player, {}), strict=strict)
+            network.load_state_dict(saved, strict=strict)
         except RuntimeError as problem:
             told = " ".join(str(problem).split())[:300]
             raise CardiganError(
                 f"{path} was saved from other networks ({told}). Build the learner with the same ones."
             ) from problem
+        fitting += len(saved.keys() & network.state_dict().keys())
+    if not fitting:
+        raise CardiganError(
+            f"Nothing in {path} has a name that this learner's networks have; expected at least one tensor that fits. "
+            "Build the learner with the same networks."
+        )
 
 
 def _restore_all(training: Training, path: Path, state: dict, files: dict[str, dict[str, torch.Tensor]]) -> None:
     complete = {name: files.get(name, {}) for player in PLAYERS for name in (player, f"{player}-optimizer")}
-    complete["average"] = complete["generator"]
+    complete["average"] = complete["generator"]  # one and the same network
     alone = f"Load the networks alone: load({path.stem!r}, with_opt=False)."
     for player, optimizer in training.optimizers.items():
         held = sum(len(group["params"]) for group in optimizer.param_groups)

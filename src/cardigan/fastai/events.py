@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from cardigan.errors import CardiganError
+from cardigan.fastai.absent import absent
 from cardigan.fastai.measures import listed
 
 EVENTS = ("before_fit", "before_epoch", "before_batch", "after_batch", "after_epoch", "after_fit")
@@ -19,6 +20,13 @@ _UNKNOWN = (
     *("after_cancel_train", "after_cancel_validate", "after_cancel_batch", "after_cancel_step"),
     "after_cancel_backward",
 )
+
+
+SOLE = {
+    "trainer": "Give your own when the learner is made: cbs=GANTrainer(...). ",
+    "switcher": "Give your own when the learner is made: switcher=. ",
+}
+"""Where a learner is given what only one callback can be."""
 
 
 class CancelFitException(Exception):  # noqa: N818  (fastai's name)
@@ -34,6 +42,9 @@ class Callback:
 
     Attributes:
         order: lower is called earlier; equal ones as they were added.
+        run: whether it is called at all; true again after each fit, as in fastai.
+        run_train: whether it is called for training batches.
+        sole: what only one callback of a learner can be, such as its switcher; None for any number.
         learn: the learner it was added to.
 
     Example:
@@ -46,6 +57,9 @@ class Callback:
     """
 
     order: int = 0
+    run: bool = True
+    run_train: bool = True
+    sole: str | None = None
     learn: Any = None
 
     @property
@@ -77,6 +91,11 @@ def callback(given: Any) -> Callback:
             f"The callback {type(made).__name__} has {waiting[0]}, which is never called here; the events are "
             f"{', '.join(EVENTS)}. Rename the method to one of them."
         )
+    if sorted_by := [name for name in ("run_after", "run_before", "toward_end") if hasattr(type(made), name)]:
+        raise CardiganError(
+            f"The callback {type(made).__name__} has {sorted_by[0]}, which is not read here; expected an order, lower "
+            "being called earlier. Type order = 10."
+        )
     return made
 
 
@@ -84,9 +103,12 @@ class Watched:
     """Holds callbacks, and calls them; what a learner is to those who watch it.
 
     Attributes:
+        sole: the kinds of callbacks of which one makes sense here, and not more.
         cbs: the callbacks, as they were added.
         logger: where lines are printed to.
     """
+
+    sole: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.cbs: list[Callback] = []
@@ -99,11 +121,13 @@ class Watched:
             CardiganError: if it cannot be used here, or its name is that of something else.
         """
         made = callback(cb)
-        if made.name not in self.__dict__ and hasattr(type(self), made.name):
+        hidden = self.__dict__.get(made.name)
+        if hasattr(type(self), made.name) or (made.name in self.__dict__ and not isinstance(hidden, Callback)):
             raise CardiganError(
                 f"A callback of class {type(made).__name__} would hide learn.{made.name}; expected another name. "
                 "Rename the class."
             )
+        self._check_sole(made)
         made.learn = self
         self.cbs.append(made)
         setattr(self, made.name, made)
@@ -115,13 +139,49 @@ class Watched:
             self.add_cb(cb)
         return self
 
+    def _check_sole(self, made: Callback) -> None:
+        """Refuse what makes no sense here, or only once.
+
+        Raises:
+            CardiganError: the message says where it belongs.
+        """
+        if made.sole is None:
+            return
+        if made.sole not in self.sole:
+            raise CardiganError(
+                f"{type(made).__name__} among the callbacks of a {type(self).__name__}; expected it with a GANLearner, "
+                "which has two players. Leave it out."
+            )
+        if present := [type(own).__name__ for own in self.cbs if own.sole == made.sole]:
+            raise CardiganError(
+                f"The learner has {present[0]} as its {made.sole} already, and expected is one; so "
+                f"{type(made).__name__} cannot be added. {SOLE.get(made.sole, '')}"
+                f"Take the first one out: learn.remove_cb({present[0]})"
+            )
+
     def remove_cb(self, cb: Any) -> Self:
         """Take a callback, or all of a class, out again."""
         for each in [own for own in self.cbs if own is cb or (isinstance(cb, type) and isinstance(own, cb))]:
             self.cbs.remove(each)
             if self.__dict__.get(each.name) is each:
                 del self.__dict__[each.name]
+                for namesake in (own for own in self.cbs if own.name == each.name):
+                    setattr(self, each.name, namesake)
         return self
+
+    def remove_cbs(self, cbs: Any) -> Self:
+        """Take out one callback or several."""
+        for cb in listed(cbs):
+            self.remove_cb(cb)
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        raise absent(type(self).__name__, name)
+
+    @contextmanager
+    def no_bar(self) -> Iterator[None]:
+        """Show no progress bar meanwhile: there is none."""
+        yield
 
     @contextmanager
     def no_logging(self) -> Iterator[None]:
@@ -134,5 +194,8 @@ class Watched:
 
     def _call(self, event: str) -> None:
         for each in sorted(self.cbs, key=lambda cb: cb.order):
-            if hasattr(each, event):
+            if hasattr(each, event) and each.run and (each.run_train or not event.endswith("_batch")):
                 getattr(each, event)()
+        if event == "after_fit":
+            for each in self.cbs:
+                each.run = True

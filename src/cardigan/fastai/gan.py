@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cardigan import objectives
+
 
 class GANModule(nn.Module):
     """A generator and a critic as one module, which hands its input to one of them.
@@ -198,6 +200,24 @@ def gan_loss_from_func(
     return gen_loss_func, crit_loss_func
 
 
+def wasserstein_losses() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """The losses of a Wasserstein GAN in fastai's signatures; high means real.
+
+    Returns:
+        ``gen_loss_func(fake_pred, output, target)`` and ``crit_loss_func(real_pred, fake_pred)``.
+    """
+    game = objectives.wasserstein()
+
+    def gen_loss_func(fake_pred: Tensor, output: Tensor, target: Tensor) -> Tensor:
+        assert game.generator is not None
+        return game.generator(real=None, fake=fake_pred).mean()
+
+    def crit_loss_func(real_pred: Tensor, fake_pred: Tensor) -> Tensor:
+        return game.discriminator(real=real_pred, fake=fake_pred).mean()
+
+    return gen_loss_func, crit_loss_func
+
+
 class InvisibleTensor(torch.Tensor):
     """A tensor that has nothing to show: noise.
 
@@ -214,6 +234,9 @@ class InvisibleTensor(torch.Tensor):
 
     def __init__(self, x: Any, **kwargs: Any) -> None:
         super().__init__()
+
+    def __deepcopy__(self, memo: Any) -> "InvisibleTensor":
+        return InvisibleTensor(self.as_subclass(Tensor).clone())
 
     def show(self, ctx: Any = None, **kwargs: Any) -> Any:
         """Do nothing, and hand back what it was to be shown in."""

@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cardigan import objectives
 from cardigan.contracts import GAN, Batch, Player, Progress, Step, Turn
 from cardigan.errors import CardiganError
 from cardigan.fastai.adapters import AsDiscriminator, AsGenerator, Game
 from cardigan.fastai.callbacks import FixedGANSwitcher, GANTrainer
-from cardigan.fastai.events import Callback
-from cardigan.fastai.gan import GANLoss, GANModule, gan_loss_from_func
+from cardigan.fastai.events import Callback, callback
+from cardigan.fastai.gan import GANLoss, GANModule, gan_loss_from_func, wasserstein_losses
 from cardigan.fastai.learner import MOMS, Learner, refuse
 from cardigan.fastai.measures import listed
 from cardigan.fastai.optimizers import Adam, trainable_params
+from cardigan.fastai.stores import passes_of
 from cardigan.regularizers import WeightClipping
 
 
@@ -30,7 +30,8 @@ class GANLearner(Learner):
     Source: ``fastai.vision.gan``.
 
     Args:
-        dls: as for :class:`Learner`: ``(noise, real images)``, or ``(poor images, good images)``.
+        dls: as for :class:`Learner`: ``(noise, real images)``, or ``(poor images, good images)``. Also a
+            :class:`cardigan.data.Store` or batches of one, see :func:`passes_of`: noise is drawn for its images.
         generator: makes images of the input.
         critic: judges images.
         gen_loss_func: ``(fake_pred, output, target) -> Tensor``.
@@ -40,7 +41,8 @@ class GANLearner(Learner):
         switch_eval: the network that does not play is in evaluation mode.
         show_img: keep a picture of generated images after each epoch.
         clip: clip the critic's weights after each of its steps.
-        cbs: more callbacks.
+        cbs: more callbacks. If a :class:`GANTrainer` is among them, ``gen_first``, ``switch_eval``, ``show_img`` and
+            ``clip`` are what it says, and not read here.
         metrics: functions of generated images and targets. ``gen_loss`` and ``crit_loss`` are always there, of the
             training batches smoothed.
         loss_func: None, for the two losses are the loss.
@@ -66,6 +68,7 @@ class GANLearner(Learner):
 
     players: tuple[Player, ...] = ("discriminator", "generator")
     gan_trainer: GANTrainer
+    sole = ("trainer", "switcher", "factor of the critic's rates")
 
     def __init__(
         self,
@@ -95,10 +98,17 @@ class GANLearner(Learner):
     ) -> None:
         refuse("loss_func", loss_func, None, "gen_loss_func and crit_loss_func are the losses")
         model = GANModule(generator, critic)
-        callbacks = listed(cbs)
-        if not any(isinstance(each, GANTrainer) for each in callbacks):
-            callbacks.append(GANTrainer(clip=clip, switch_eval=switch_eval, gen_first=gen_first, show_img=show_img))
-        self._clip = clip
+        callbacks = [callback(each) for each in listed(cbs)]
+        if misplaced := [type(each).__name__ for each in callbacks if each.sole == "switcher"]:
+            raise CardiganError(
+                f"{misplaced[0]} is among cbs; expected the one switcher by name. Type switcher={misplaced[0]}(...)."
+            )
+        trainers = [each for each in callbacks if isinstance(each, GANTrainer)]
+        if not trainers:
+            trainers.append(GANTrainer(clip=clip, switch_eval=switch_eval, gen_first=gen_first, show_img=show_img))
+            callbacks.append(trainers[0])
+        self._clip = trainers[0].clip
+        dls = passes_of(dls, generator, critic)
         super().__init__(
             dls,
             model,
@@ -116,13 +126,6 @@ class GANLearner(Learner):
             moms=moms,
             default_cbs=default_cbs,
         )
-        told = {"switch_eval": switch_eval, "clip": clip, "gen_first": gen_first, "show_img": show_img}
-        for name, value in told.items():
-            if value != (other := getattr(self.gan_trainer, name)):
-                raise CardiganError(
-                    f"{name} is {value!r} for the learner and {other!r} in the GANTrainer among cbs; expected "
-                    f"the same. Type GANTrainer({name}={value!r}, ...)."
-                )
 
     @classmethod
     def from_learners(
@@ -159,7 +162,7 @@ class GANLearner(Learner):
             switcher: as for the class, like all that follows but the next.
             weights_gen: what the critic's and the images' part weigh in the generator's loss; None is (1, 1).
         """
-        arguments = {name: value for name, value in locals().items() if name not in _OF_LEARNERS}
+        arguments = _of_the_class(locals())
         losses = gan_loss_from_func(gen_learn.loss_func, crit_learn.loss_func, weights_gen=weights_gen)
         return cls(gen_learn.dls, gen_learn.model, crit_learn.model, *losses, **arguments)
 
@@ -204,18 +207,10 @@ class GANLearner(Learner):
             critic: judges images; no sigmoid.
             switcher: by default ``FixedGANSwitcher(n_crit=5, n_gen=1)``.
         """
-        arguments = {name: value for name, value in locals().items() if name not in _OF_LEARNERS}
+        arguments = _of_the_class(locals())
         arguments["switcher"] = switcher or FixedGANSwitcher(n_crit=5, n_gen=1)
-        game = objectives.wasserstein()
-
-        def gen_loss_func(fake_pred: Tensor, output: Tensor, target: Tensor) -> Tensor:
-            assert game.generator is not None
-            return game.generator(real=None, fake=fake_pred).mean()
-
-        def crit_loss_func(real_pred: Tensor, fake_pred: Tensor) -> Tensor:
-            return game.discriminator(real=real_pred, fake=fake_pred).mean()
-
-        return cls(gen_loss_func=gen_loss_func, crit_loss_func=crit_loss_func, **arguments)
+        arguments["gen_loss_func"], arguments["crit_loss_func"] = wasserstein_losses()
+        return cls(**arguments)
 
     @property
     def generator(self) -> nn.Module:
@@ -245,11 +240,18 @@ class GANLearner(Learner):
         self.loss = loss.detach().mean()
         if step.player == "generator":
             self.pred, self.loss_func.gen_loss = step.fake.detach(), self.loss
-            self.xb, self.yb = (step.source,), (step.real,)
         else:
             assert step.real_logits is not None
             self.pred, self.loss_func.crit_loss = step.real_logits.detach(), self.loss
-            self.xb, self.yb = (step.real,), (step.source,)
+
+    def _show(self, batch: Batch) -> None:
+        super()._show(batch)
+        self._swapped = not self.gan_trainer.gen_mode
+        if self._swapped:
+            self.xb, self.yb = self.yb, self.xb
+
+    def _shown(self) -> tuple[Any, ...]:
+        return (*self.yb, *self.xb) if self._swapped else super()._shown()
 
     def _measure(self) -> None:
         if self.gan_trainer.gen_mode:
@@ -286,4 +288,8 @@ class GANLearner(Learner):
 
 
 _OF_LEARNERS = ("cls", "gen_learn", "crit_learn", "weights_gen")
-"""What a class method reads itself; everything else is an argument of the class."""
+
+
+def _of_the_class(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a class method, but for those that it reads itself."""
+    return {name: value for name, value in given.items() if name not in _OF_LEARNERS}

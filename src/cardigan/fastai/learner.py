@@ -10,11 +10,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from cardigan.contracts import GAN, Player, Progress, Step, StepRecord, Turn
+from cardigan.contracts import GAN, Batch, Player, Progress, Step, StepRecord, Turn
 from cardigan.errors import CardiganError
 from cardigan.fastai import engine as engines
 from cardigan.fastai.adapters import ALONE, AsDiscriminator, AsGenerator, Content, Feed, loader
-from cardigan.fastai.events import CancelFitException, callback
+from cardigan.fastai.events import Callback, CancelFitException, callback
 from cardigan.fastai.measures import Averages, listed, named
 from cardigan.fastai.optimizers import Adam, Rate, trainable_params
 from cardigan.fastai.recorder import Recorder
@@ -100,7 +100,7 @@ class Learner(Results):
         self.dls, self.model, self.loss_func = dls, model, loss_func
         self.opt_func, self.splitter, self.wd, self.wd_bn_bias = opt_func, splitter, wd, wd_bn_bias
         self.lr = opt_func.keywords.get("lr", lr) if isinstance(opt_func, partial) else lr
-        self.path, self.model_dir = Path(path or getattr(dls, "path", ".")), model_dir
+        self.path, self.model_dir = Path(path or getattr(dls, "path", None) or "."), model_dir
         self.metrics = named(metrics)
         self.epoch = self.n_epoch = self.iter = 0
         self.training, self.loss = False, torch.tensor(0.0)
@@ -109,7 +109,7 @@ class Learner(Results):
         self.yb: tuple[Tensor, ...] = ()
         self.gan = self._game()
         self._made: engines.Engine | None = None
-        self._averages = Averages(self.metrics)
+        self._averages = Averages(self.metrics.values())
         self.add_cbs([Recorder()] if default_cbs else []).add_cbs(cbs)
 
     def _game(self) -> GAN:
@@ -124,7 +124,15 @@ class Learner(Results):
     def _watch(self, step: Step, loss: Tensor) -> None:
         """Keep what callbacks and metrics read, while the loop is at a step."""
         self.loss, self.pred = loss.detach().mean(), step.fake.detach()
-        self.xb, self.yb = (step.source,), (step.real,)
+
+    def _show(self, batch: Batch) -> None:
+        """Set ``xb`` and ``yb``, in the order of whoever plays."""
+        middle = () if batch.labels is None else (batch.labels,)
+        self.xb, self.yb = (batch.source, *middle), (batch.real,)
+
+    def _shown(self) -> tuple[Any, ...]:
+        """The batch that ``xb`` and ``yb`` make, in the loader's order."""
+        return (*self.xb, *self.yb)
 
     # Training
 
@@ -143,21 +151,25 @@ class Learner(Results):
         Args:
             n_epoch: passes.
             lr: the learning rate of this fit, by default the learner's.
-            wd: weight decay from now on; by default the learner's.
+            wd: weight decay of this fit; by default the learner's, and where that is None it stays as it was.
             cbs: callbacks for this fit only.
             reset_opt: begin with fresh optimizers.
 
         Raises:
-            CardiganError: if there are no batches, nothing to train, or a loss is not finite.
+            CardiganError: if there are no batches, nothing to train, or a loss is not finite or gives no gradient.
         """
-        added = [callback(cb) for cb in listed(cbs)]
-        self.add_cbs(added)
+        if not isinstance(n_epoch, int) or n_epoch < 0:
+            raise CardiganError(f"n_epoch is {n_epoch!r}; expected a whole number of passes. Type fit(1, ...).")
+        added: list[Callback] = []
         try:
+            for cb in listed(cbs):
+                added.append(callback(cb))
+                self.add_cb(added[-1])
             engine = self._engine(anew=reset_opt)
             engine.ready(self.lr if lr is None else lr, self.wd if wd is None else wd)
             self.n_epoch = n_epoch
-            self._call("before_fit")
             with suppress(CancelFitException):
+                self._call("before_fit")
                 self._epochs(engine)
             self._call("after_fit")
         except NonFiniteError as problem:
@@ -169,15 +181,16 @@ class Learner(Results):
         finally:
             self.training = False
             self.model.eval()
-            for cb in added:
-                self.remove_cb(cb)
+            self.remove_cbs(added)
 
     def _epochs(self, engine: engines.Engine) -> None:
         feed = Feed(engine.training.device, images=len(self.players) == 2)
-        records = fit(engine.training, feed, turns=self._turn, images=sys.maxsize)
+        records = fit(
+            engine.training, feed, turns=lambda progress: engine.insist(self._turn(progress)), images=sys.maxsize
+        )
         for epoch in range(self.n_epoch):
             self.epoch = epoch
-            self._averages = Averages(self.metrics)
+            self._averages = Averages(self.metrics.values())
             self.model.train()
             self._call("before_epoch")
             self._pass(feed, records)
@@ -190,7 +203,9 @@ class Learner(Results):
         for place, raw in enumerate(data):
             self.iter = place
             feed.hold(raw)
+            self._show(feed.at(0))
             self._call("before_batch")
+            feed.hold(self._shown())
             next(records)
             self._measure()
             self._call("after_batch")
@@ -240,7 +255,7 @@ class Learner(Results):
     def save(self, file: str | Path, with_opt: bool = True) -> Path:
         """Write the model, and the optimizers if ``with_opt``, to ``path/model_dir/file.safetensors``."""
         path = self._file(file)
-        engines.save(self._engine().training, path, with_opt=with_opt)
+        engines.save(self._engine(), path, with_opt=with_opt)
         return path
 
     def load(self, file: str | Path, with_opt: bool = True, strict: bool = True) -> Self:
@@ -248,13 +263,14 @@ class Learner(Results):
 
         Args:
             file: as it was saved.
-            with_opt: the optimizers and the clock too, if they were saved.
-            strict: insist that the weights of the model are those of the file.
+            with_opt: the optimizers, the clock and the seed too, if they were saved.
+            strict: insist that the weights of the model are those of the file. If not, those whose names fit are read,
+                and nothing else: optimizers and clock stay as they are.
 
         Raises:
             CardiganError: if there is no such file, or it is of other networks.
         """
-        engines.load(self._engine().training, self._file(file), with_opt=with_opt, strict=strict)
+        engines.load(self._engine(), self._file(file), with_opt=with_opt, strict=strict)
         return self
 
     def _file(self, file: str | Path) -> Path:

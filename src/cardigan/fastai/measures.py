@@ -1,6 +1,6 @@
 """Metrics: functions of output and target, averaged over the images of many batches."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,7 @@ def listed(given: Any) -> list[Any]:
 
 
 def named(metrics: Any) -> dict[str, Metric]:
-    """Metrics by name: a function's own.
+    """Metrics by name: a function's own, and with a number where it has been given before.
 
     Raises:
         CardiganError: if one cannot be called.
@@ -33,6 +33,8 @@ def named(metrics: Any) -> dict[str, Metric]:
     Example:
         >>> list(named([torch.equal, partial(torch.allclose, atol=1)]))
         ['equal', 'allclose']
+        >>> list(named([partial(torch.allclose, atol=1), partial(torch.allclose, atol=2)]))
+        ['allclose', 'allclose_2']
     """
     found: dict[str, Metric] = {}
     for metric in listed(metrics):
@@ -42,7 +44,12 @@ def named(metrics: Any) -> dict[str, Metric]:
                 f"A metric is {metric!r}; expected a function (output, target) that gives a number, such as "
                 "accuracy_thresh_expand."
             )
-        found[getattr(plain, "__name__", type(plain).__name__)] = metric
+        name = stem = getattr(plain, "__name__", type(plain).__name__).strip("<>")
+        number = 1
+        while name in found:
+            number += 1
+            name = f"{stem}_{number}"
+        found[name] = metric
     return found
 
 
@@ -50,23 +57,23 @@ class Averages:
     """Running means over images.
 
     Args:
-        metrics: what to measure, by name.
+        metrics: what to measure.
 
     Example:
-        >>> means = Averages({"sum": lambda output, target: (output + target).sum()})
+        >>> means = Averages([lambda output, target: (output + target).sum()])
         >>> means.add(torch.ones(3), torch.ones(3))
         >>> means.values
         [6.0]
     """
 
-    def __init__(self, metrics: Mapping[str, Metric]) -> None:
-        self.metrics = metrics
-        self._sums, self._count = [0.0] * len(metrics), 0
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self.metrics = list(metrics)
+        self._sums, self._count = [0.0] * len(self.metrics), 0
 
     @torch.no_grad()
     def add(self, output: Tensor, target: Tensor) -> None:
         """Measure one batch."""
-        self.weigh([metric(output, target) for metric in self.metrics.values()], len(target))
+        self.weigh([metric(output, target) for metric in self.metrics], len(target))
 
     def weigh(self, values: list[Any], count: int) -> None:
         """Take values of ``count`` images into account."""

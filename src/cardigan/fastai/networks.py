@@ -217,7 +217,9 @@ def basic_generator(
         device=device,
         dtype=dtype,
     )
-    return nn.Sequential(AddChannels(2), *layers)
+    network = nn.Sequential(AddChannels(2), *layers)
+    network.in_sz = in_sz  # type: ignore[assignment]  # a learner on a store asks how much noise to draw
+    return network
 
 
 def gan_critic(n_channels: int = 3, nf: int = 128, n_blocks: int = 3, p: float = 0.15) -> nn.Sequential:

@@ -170,6 +170,11 @@ class Owned:
         """The optimizer of this part; ``parameters`` are those of the network and not read: the splitter decides."""
         if not self.groups:
             return torch.optim.SGD([{"params": []}], lr=0.0)  # a network that nobody trains
+        if getattr(self.opt_func, "func", self.opt_func) is torch.optim.LBFGS:
+            raise CardiganError(
+                "opt_func is LBFGS, which asks for the loss several times in a step; expected one that steps once for "
+                "each batch. Pass Adam or RMSProp of cardigan.fastai, or another class of torch.optim."
+            )
         optimizer = self.opt_func([dict(group) for group in self.groups], lr=self.lr)
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise CardiganError(
@@ -231,7 +236,7 @@ def _norms_and_biases(model: nn.Module) -> Iterable[Parameter]:
 def lists(params: Iterable[Any]) -> list[list[Parameter]]:
     """Parameters, or lists of them, as lists of them."""
     given = list(params)
-    if given and isinstance(given[0], Parameter):
+    if not given or isinstance(given[0], Parameter):
         return [given]
     return [list(each) for each in given]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from cardigan.contracts import GAN, Batch, Player
 from cardigan.errors import CardiganError
@@ -66,7 +67,7 @@ class Results(Watched):
         Raises:
             CardiganError: if there is no such data.
         """
-        means = Averages(dict.fromkeys(["loss", *self.metric_names], float))
+        means = Averages([float] * (1 + len(self.metric_names)))
         with self._evaluation():
             for raw in self._data(ds_idx, dl):
                 batch = self._batch(raw)
@@ -83,7 +84,8 @@ class Results(Watched):
     def show_results(self, ds_idx: int = 1, dl: Any = None, max_n: int = 9, ncols: int | None = None) -> Image.Image:
         """A picture of what the model makes of the first batch of a loader, in evaluation mode; a notebook shows it.
 
-        Where the input is an image of the output's shape too, each row has input, output and target.
+        Where the input is an image too, each row has input, output and target; one of another size is shown in the
+        output's, its pixels enlarged as they are.
 
         Args:
             ds_idx: 0 the training data, 1 the validation data.
@@ -100,12 +102,10 @@ class Results(Watched):
             output = None if batch is None else self.gan.generator(batch.source, batch.labels)[:max_n]
         if batch is None or output is None:
             raise CardiganError("The data gave no batch to show results for; expected one. Check the loader.")
-        source, columns = batch.source, ncols
-        if source is not None and source.shape == batch.real.shape and source[:max_n].shape == output.shape:
-            output, columns = (
-                torch.stack([source[:max_n], output, batch.real[:max_n]], 1).flatten(0, 1),
-                3 * (ncols or 1),
-            )
+        columns = ncols
+        if (source := _beside(batch.source, output, batch.real)) is not None:
+            rows = [source[:max_n], output, batch.real[:max_n]]
+            output, columns = torch.stack(rows, 1).flatten(0, 1), 3 * (ncols or 1)
         picture = picture_of(output, columns=columns)
         if picture is None:
             raise CardiganError(
@@ -136,3 +136,12 @@ class Results(Watched):
         finally:
             for module, mode in modes.items():
                 module.training = mode
+
+
+def _beside(source: Tensor | None, output: Tensor, target: Tensor) -> Tensor | None:
+    """The input as images that can stand beside the output; None where it is none, such as noise."""
+    if source is None or source.ndim != 4 or output.ndim != 4 or target.shape[1:] != output.shape[1:]:
+        return None
+    if source.shape[1] != output.shape[1] or 1 in source.shape[2:]:
+        return None
+    return torch.nn.functional.interpolate(source, size=output.shape[2:], mode="nearest")

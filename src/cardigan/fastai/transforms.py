@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from cardigan.errors import CardiganError
 from cardigan.fastai.measures import listed
+
+Choice = TypeVar("Choice", bound=Enum)
 
 
 class ResizeMethod(Enum):
@@ -36,11 +38,13 @@ class Resize:
 
     Args:
         size: pixels a side, or (height, width).
-        method: how other shapes are fitted.
-        pad_mode: with ``ResizeMethod.Pad`` it must be ``PadMode.Zeros``; not read otherwise.
+        method: how other shapes are fitted; its name will do: ``"squish"``, ``"crop"`` or ``"pad"``.
+        pad_mode: with ``ResizeMethod.Pad`` it must be ``PadMode.Zeros``, or ``"zeros"``; not read otherwise.
+        **other: anything else of fastai's, to be refused.
 
     Raises:
-        CardiganError: if padding is to be filled with anything but black.
+        CardiganError: if there is no such method, padding is to be filled with anything but black, or something is
+            asked for that is not offered.
 
     Example:
         >>> Resize(64).size
@@ -50,10 +54,16 @@ class Resize:
     def __init__(
         self,
         size: int | tuple[int, int],
-        method: ResizeMethod = ResizeMethod.Crop,
-        pad_mode: PadMode = PadMode.Reflection,
+        method: ResizeMethod | str = ResizeMethod.Crop,
+        pad_mode: PadMode | str = PadMode.Reflection,
+        **other: Any,
     ) -> None:
-        self.method = ResizeMethod[method] if isinstance(method, str) else method
+        if other:
+            raise CardiganError(
+                f"Resize does not know {', '.join(other)}; expected size, method and pad_mode. Shrinking is filtered "
+                "over all pixels always. Leave it out."
+            )
+        self.method, pad_mode = _named(ResizeMethod, method, "method"), _named(PadMode, pad_mode, "pad_mode")
         if self.method is ResizeMethod.Pad and pad_mode is not PadMode.Zeros:
             raise CardiganError(
                 f"pad_mode is {pad_mode}; expected PadMode.Zeros, for images are padded with black only. "
@@ -63,11 +73,27 @@ class Resize:
         self.size = (int(height), int(width))
 
 
+def _named(kind: type[Choice], given: Any, name: str) -> Choice:
+    """A member, by itself or by its name in any case.
+
+    Raises:
+        CardiganError: if there is none of that name.
+    """
+    found = {member.name.lower(): member for member in kind}
+    member = found.get(given.lower()) if isinstance(given, str) else given
+    if not isinstance(member, kind):
+        raise CardiganError(
+            f"{name} is {given!r}; expected {kind.__name__}.{' or '.join(each.name for each in kind)}, or one of "
+            f"{', '.join(map(repr, found))}."
+        )
+    return member
+
+
 class Normalize:
     """Pixels from [0, 1] to [-1, 1]; made by :meth:`from_stats`."""
 
     @classmethod
-    def from_stats(cls, mean: Any, std: Any) -> "Normalize":
+    def from_stats(cls, mean: Any, std: Any, dim: int = 1, ndim: int = 4, cuda: bool = True) -> "Normalize":
         """The only normalisation that fits networks which end in tanh: mean 0.5 and deviation 0.5.
 
         Source: ``fastai.data.transforms``.
@@ -75,6 +101,9 @@ class Normalize:
         Args:
             mean: 0.5, for each channel or for all.
             std: likewise.
+            dim: 1, where the channels are.
+            ndim: 4, for batches of images.
+            cuda: not needed: images are normalised wherever the loader's device is.
 
         Raises:
             CardiganError: if they are anything else.
@@ -82,6 +111,10 @@ class Normalize:
         Example:
             >>> norm = Normalize.from_stats(torch.tensor([0.5, 0.5, 0.5]), torch.tensor([0.5, 0.5, 0.5]))
         """
+        if (dim, ndim) != (1, 4):
+            raise CardiganError(
+                f"dim is {dim} and ndim is {ndim}; expected 1 and 4, for images are (N, C, H, W). Leave them out."
+            )
         for name, given in (("mean", mean), ("std", std)):
             values = torch.as_tensor(given, dtype=torch.float64).flatten()
             if len(values) not in (1, 3) or not bool((values == 0.5).all()):
