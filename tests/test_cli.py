@@ -360,6 +360,20 @@ def test_restore_writes_a_picture_beside_no_other(capsys, restoring, here, photo
     assert sorted(contents(here)) == ["photo-2.png", "photo.png"]
 
 
+def test_restore_writes_over_its_own_results_only_and_restores_none_of_them(capsys, restoring, here, photo):
+    (here / "keep").mkdir()
+    shutil.copy("photo.png", "keep/photo.png")
+    before = contents(here)
+    for _ in range(2):
+        cli.main(["restore", str(restoring), "photo.png", "--out", "keep"])
+        assert sorted(contents(here)) == ["keep", "keep/photo-2.png", "keep/photo.png", "photo.png"]
+    for _ in range(2):
+        cli.main(["restore", str(restoring), "keep", "--out", "keep"])
+        assert sorted(contents(here)) == ["keep", "keep/photo-2.png", "keep/photo.png", "photo.png"]
+    assert before.items() <= contents(here).items()
+    assert opened("keep/photo-2.png").shape == (18, 24, 3)
+
+
 def test_restore_takes_files_and_folders_and_shows_how_far_it_is(capsys, restoring, here, photo):
     (here / "more" / "deep").mkdir(parents=True)
     shutil.copy("photo.png", "more/a.png")
@@ -388,6 +402,7 @@ def test_one_bad_picture_stops_no_other_and_is_named_at_the_end(capsys, restorin
         ([], "No image is named. Type: cardigan restore RUN IMAGE, any number of files and folders."),
         (["photo.png", "--device", "gpu"], "--device is 'gpu', expected auto, cpu, cuda, cuda:N or mps."),
         (["photo.png", "--out", "photo.png/below"], "Cannot write to photo.png/below: "),
+        (["photo.png", "--out", "photo.png"], "Cannot write to photo.png: File exists. Choose another --out."),
         (["photo.png", "--faithfull"], "Did you mean --faithful?"),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from cardigan.errors import CardiganError
-from cardigan.picture_files import change_files, plan, read_picture
+from cardigan.picture_files import change_files, is_result, plan, read_picture, save_result
 
 RNG = np.random.default_rng(0)
 
@@ -84,10 +84,64 @@ def test_no_two_results_share_a_name(tmp_path):
     assert names(pairs, tmp_path / "out") == ["a.png", "a-2.png", "a-3.png", "A-4.png", "a-2-2.png"]
 
 
+def result(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_result(pixels(9, 9, 3), path)
+    return path
+
+
 def test_a_second_time_gives_the_same_names(tmp_path):
     files = touch(tmp_path / "x" / "a.jpg")
-    touch(tmp_path / "out" / "a.png")
+    result(tmp_path / "out" / "a.png")
     assert names(plan(files, tmp_path / "out")[0], tmp_path / "out") == ["a.png"]
+
+
+def test_only_results_are_written_over(tmp_path):
+    files, out = touch(tmp_path / "x" / "a.jpg"), tmp_path / "keep"
+    save(out / "a.png", pixels(9, 9, 3))
+    assert names(plan(files, out)[0], out) == ["a-2.png"]
+    result(out / "a-2.png")
+    assert names(plan(files, out)[0], out) == ["a-2.png"], "the earlier result"
+    (out / "a-2.png").rename(out / "b.png")
+    (out / "a-2.png").symlink_to(out / "b.png")
+    assert names(plan(files, out)[0], out) == ["a-3.png"], "a link was made by somebody"
+    (out / "a-3.png").mkdir()
+    assert names(plan(files, out)[0], out) == ["a-4.png"]
+    assert names(plan([out / "b.png"], out)[0], out) == ["b-2.png"], "a result that is a picture now"
+
+
+def test_a_result_says_so_and_no_other_file_does(tmp_path):
+    picture = pixels(9, 9, 4)
+    save_result(picture, tmp_path / "a.png")
+    assert is_result(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as opened:
+        assert opened.info["Software"] == "cardigan restore"
+        assert np.array_equal(np.asarray(opened), picture)
+        opened.save(tmp_path / "edited.png")
+    (tmp_path / "words.png").write_bytes(b"tEXtSoftware\0cardigan restore")
+    for other in ("edited.png", "words.png", "absent.png", "."):
+        assert not is_result(tmp_path / other)
+
+
+def test_results_in_the_folder_of_the_pictures_are_not_restored_again(tmp_path):
+    for name in ("a.png", "b.jpg", "deep/c.png"):
+        save(tmp_path / name, pixels(9, 9, 3))
+    for _ in range(2):
+        done, problems = change_files(darker, [tmp_path], tmp_path, on_progress=lambda *words: None)
+        assert (done, problems) == (3, [])
+        held = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*"))
+        assert held == ["a-2.png", "a.png", "b.jpg", "b.png", "deep/c-2.png", "deep/c.png"]
+    pairs, _ = plan([tmp_path / "b.png"], tmp_path)
+    assert names(pairs, tmp_path) == ["b-2.png"], "a file that is named is restored"
+    (tmp_path / "done").mkdir()
+    result(tmp_path / "done" / "a.png")
+    assert plan([tmp_path / "done"], tmp_path / "out") == (
+        [],
+        [
+            f"{tmp_path / 'done'}: all images in this folder are results of cardigan restore; to restore them again, "
+            f"name the files: {tmp_path / 'done' / '*.png'}"
+        ],
+    )
 
 
 def test_nothing_is_written_over_where_pictures_come_from(tmp_path):
@@ -120,7 +174,7 @@ def test_each_picture_is_restored_once(tmp_path):
 
 
 def test_results_in_the_folder_of_the_pictures_are_no_pictures(tmp_path):
-    touch(tmp_path / "a.png", tmp_path / "restored" / "a.png")
+    touch(tmp_path / "a.png", tmp_path / "restored" / "b.png")
     pairs, _ = plan([tmp_path], tmp_path / "restored")
     assert names(pairs, tmp_path / "restored") == ["a.png"]
 
@@ -173,3 +227,61 @@ def test_what_goes_wrong_beyond_reading_stops(tmp_path):
     told = message(lambda: change_files(darker, files, file / "out", on_progress=lambda *words: None))
     assert told.startswith(f"Cannot write to {file / 'out'}: ")
     assert told.endswith("Choose another --out.")
+
+
+def test_an_out_that_cannot_be_written_to_is_told_before_the_work(tmp_path, forbidden_or_file):
+    files = [save(tmp_path / "a.png", pixels(9, 9, 3))]
+
+    def unwanted(picture, on_part):
+        raise AssertionError("work began")
+
+    told = message(lambda: change_files(unwanted, files, forbidden_or_file, on_progress=print))
+    assert told.startswith(f"Cannot write to {forbidden_or_file}: ")
+    assert told.endswith(". Choose another --out.")
+
+
+@pytest.fixture(params=["file", "below a file", "without permission"])
+def forbidden_or_file(request, tmp_path):
+    if request.param == "without permission":
+        return request.getfixturevalue("forbidden")
+    (tmp_path / "file").write_bytes(b"mine")
+    return tmp_path / "file" if request.param == "file" else tmp_path / "file" / "below"
+
+
+def test_a_sub_folder_that_cannot_be_made_is_told_before_the_work_and_nothing_is_left(tmp_path):
+    save(tmp_path / "photos" / "a.png", pixels(9, 9, 3))
+    save(tmp_path / "photos" / "deep" / "b.png", pixels(9, 9, 3))
+    touch(tmp_path / "out" / "deep")
+    told = message(lambda: change_files(darker, [tmp_path / "photos"], tmp_path / "out", on_progress=print))
+    assert told == f"Cannot write to {tmp_path / 'out'}: File exists. Choose another --out."
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["deep"]
+
+
+def test_another_failure_is_not_taken_for_one_of_writing(tmp_path):
+    def fails(picture, on_part):
+        raise OSError("the network's file")
+
+    with pytest.raises(OSError, match="the network's file"):
+        change_files(fails, [save(tmp_path / "a.png", pixels(9, 9, 3))], tmp_path / "out", on_progress=print)
+
+
+def test_folders_that_nothing_came_into_are_removed(tmp_path):
+    touch(tmp_path / "photos" / "a.png", tmp_path / "photos" / "deep" / "b.png")
+    done, problems = change_files(darker, [tmp_path / "photos"], tmp_path / "new" / "out", on_progress=print)
+    assert (done, len(problems)) == (0, 2)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("told", ["", "too large, in words"])
+def test_a_picture_too_large_for_the_memory_stops_no_other(tmp_path, told):
+    files = [save(tmp_path / "a.png", pixels(90, 120, 3)), save(tmp_path / "b.png", pixels(9, 9, 3))]
+
+    def fails_on_large_ones(picture, on_part):
+        if picture.shape[0] > 9:
+            raise MemoryError(told)
+        return picture
+
+    done, problems = change_files(fails_on_large_ones, files, tmp_path / "out", on_progress=lambda *words: None)
+    assert done == 1
+    expected = told or "120x90 pixels are too many for the memory; restore it in parts"
+    assert problems == [f"{files[0]}: {expected}"]

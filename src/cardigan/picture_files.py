@@ -1,21 +1,31 @@
 """Pictures in files, one by one: read, changed, and written beside nothing that they could spoil."""
 
+import io
 import itertools
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL.PngImagePlugin import PngInfo
 
 from cardigan.data.decode import ALPHA, EXTENSIONS, BadImage, decode
 from cardigan.data.options import DataSettings
 from cardigan.data.words import printable
 from cardigan.errors import CardiganError
-from cardigan.report.grids import save_png
+from cardigan.report.grids import to_pillow, write_bytes
 
 Pixels = npt.NDArray[np.uint8]
 Change = Callable[[Pixels, Callable[[int, int], None]], Pixels]
 """Pixels, and what to call with the number of parts that are done and of all -> other pixels."""
+
+SOFTWARE = "cardigan restore"
+"""What a result says it was made by, in a text of its PNG file; nothing else is ever written over."""
+_MARK = b"tEXtSoftware\0" + SOFTWARE.encode()
+_HEAD = 4096
+"""Bytes in which the mark lies, if a file has it: Pillow writes texts before pixels."""
 
 
 def change_files(
@@ -24,9 +34,9 @@ def change_files(
     """Change every picture and write each result as a PNG; one that cannot be read does not stop the others.
 
     Args:
-        change: what happens to a picture.
+        change: what happens to a picture; a MemoryError tells that this one is too large.
         paths: files, and folders of images.
-        out: the folder of the results; see :func:`plan` for their names.
+        out: the folder of the results, made before the work; see :func:`plan` for their names.
         on_progress: called with the share of the work that is done, and where it stands in words.
 
     Returns:
@@ -37,23 +47,84 @@ def change_files(
     """
     pairs, problems = plan(paths, out)
     written = 0
-    for place, (path, target) in enumerate(pairs):
+    with _written_to(out, {target.parent for _, target in pairs}):
+        for place, (path, target) in enumerate(pairs):
 
-        def announce(done: int, total: int, place: int = place) -> None:
-            on_progress((place + done / total) / len(pairs), f"{place + 1:,} of {len(pairs):,} images")
+            def announce(done: int, total: int, place: int = place) -> None:
+                on_progress((place + done / total) / len(pairs), f"{place + 1:,} of {len(pairs):,} images")
 
-        try:
-            pixels = read_picture(path)
-        except CardiganError as problem:
-            problems.append(f"{printable(str(path))}: {problem}")
-            continue
-        changed = change(pixels, announce)
-        try:
-            save_png(changed, target)
-        except OSError as error:
-            raise CardiganError(f"Cannot write to {out}: {error.strerror or error}. Choose another --out.") from error
-        written += 1
+            try:
+                pixels = read_picture(path)
+            except CardiganError as problem:
+                problems.append(f"{printable(str(path))}: {problem}")
+                continue
+            try:
+                changed = change(pixels, announce)
+                with _told_of(out):
+                    save_result(changed, target)
+            except MemoryError as problem:
+                high, wide = pixels.shape[:2]
+                told = str(problem) or f"{wide}x{high} pixels are too many for the memory; restore it in parts"
+                problems.append(f"{printable(str(path))}: {told}")
+                continue
+            written += 1
     return written, problems
+
+
+@contextmanager
+def _written_to(out: Path, folders: Iterable[Path]) -> Iterator[None]:
+    """Folders that are made and tried before the work, and removed after it where nothing came into them.
+
+    Raises:
+        CardiganError: if one of them cannot be written to.
+    """
+    made: list[Path] = []
+    try:
+        with _told_of(out):
+            for folder in sorted(folders):
+                made += [each for each in (folder, *folder.parents) if not each.exists() and each not in made]
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+        yield
+    finally:
+        for folder in sorted(made, reverse=True):  # what lies in a folder comes after it
+            with suppress(OSError):
+                folder.rmdir()
+
+
+@contextmanager
+def _told_of(out: Path) -> Iterator[None]:
+    """Failures to write, in the user's words."""
+    try:
+        yield
+    except OSError as error:
+        raise CardiganError(
+            f"Cannot write to {printable(str(out))}: {error.strerror or error}. Choose another --out."
+        ) from error
+
+
+def save_result(pixels: Pixels, path: Path) -> None:
+    """Write pixels, uint8 (H, W, C), as a PNG that says it is a result; the file appears whole or not at all."""
+    told, buffer = PngInfo(), io.BytesIO()
+    told.add_text("Software", SOFTWARE)
+    to_pillow(pixels).save(buffer, format="PNG", optimize=True, pnginfo=told)
+    write_bytes(buffer.getvalue(), path)
+
+
+def is_result(path: Path) -> bool:
+    """Whether a file was written by :func:`save_result`, and may be written over; what cannot be read was not.
+
+    Example:
+        >>> is_result(Path(__file__))
+        False
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return False
+    return head.startswith(b"\x89PNG") and _MARK in head.partition(b"IDAT")[0]
 
 
 def read_picture(path: Path) -> Pixels:
@@ -79,8 +150,9 @@ def plan(paths: Iterable[Path], out: Path) -> tuple[list[tuple[Path, Path]], lis
     """Which files are restored, and where each result goes.
 
     A result is called as its picture, ``.png``; from a folder it keeps the names of sub-folders. No two results share a
-    name, not even on a disk that holds A and a for the same, and no file is written over in a folder that pictures come
-    from. What lies in ``out`` is no picture of a folder around it.
+    name, not even on a disk that holds A and a for the same, and no file is written over but an earlier result. Such a
+    one is no picture of the folder where it is found, nor is what lies in ``out``; a file that is named is restored
+    whatever it is.
 
     Args:
         paths: files, and folders of images.
@@ -93,18 +165,28 @@ def plan(paths: Iterable[Path], out: Path) -> tuple[list[tuple[Path, Path]], lis
     problems = []
     for path in paths:
         inside = list(_images_in(path, out)) if path.is_dir() else [path]
+        fresh = [each for each in inside if not is_result(each)] if path.is_dir() else inside
         if not inside:
             problems.append(f"{printable(str(path))}: no images in this folder; expected {', '.join(EXTENSIONS)}")
-        for each in inside:
+        elif not fresh:
+            problems.append(
+                f"{printable(str(path))}: all images in this folder are results of cardigan restore; to restore them "
+                f"again, name the files: {printable(str(path / '*.png'))}"
+            )
+        for each in fresh:
             name = each.relative_to(path) if path.is_dir() else Path(each.name)
             found.setdefault(each.resolve(), (each, name.with_suffix("")))
-    guarded = {folder for place, (path, _) in found.items() for folder in (place.parent, path.parent.resolve())}
-    pairs, taken = [], set()
+    taken, pairs = {_key(place) for place in found}, []
     for path, name in found.values():
-        target = next(each for each in _candidates(out, name) if _is_free(each, taken, guarded))
-        taken.add(str(target).casefold())
+        target = next(each for each in _candidates(out, name) if _is_free(each, taken))
+        taken.add(_key(target))
         pairs.append((path, target))
     return pairs, problems
+
+
+def _key(path: Path) -> str:
+    """What two paths share that may be the same file."""
+    return str(path.parent.resolve() / path.name).casefold()
 
 
 def _candidates(out: Path, name: Path) -> Iterator[Path]:
@@ -113,11 +195,11 @@ def _candidates(out: Path, name: Path) -> Iterator[Path]:
     yield from (out / name.with_name(f"{name.name}-{number}.png") for number in itertools.count(2))
 
 
-def _is_free(target: Path, taken: set[str], guarded: set[Path]) -> bool:
-    """Whether nothing is lost if a result is called so; an earlier result, in a folder of results, may be replaced."""
-    if str(target).casefold() in taken:
+def _is_free(target: Path, taken: set[str]) -> bool:
+    """Whether nothing is lost if a result is called so; an earlier result, unless it is a picture now, is no loss."""
+    if _key(target) in taken:
         return False
-    return not (target.parent.resolve() in guarded and (target.exists() or target.is_symlink()))
+    return not (target.exists() or target.is_symlink()) or (not target.is_symlink() and is_result(target))
 
 
 def _images_in(folder: Path, out: Path) -> Iterator[Path]:
