@@ -6,9 +6,8 @@ otherwise, and why. Nothing here trains: a learner is a face of :func:`cardigan.
 
 from cardigan.fastai.basics import F, Path, nn, np, partial, test_eq, torch
 from cardigan.fastai.callbacks import AdaptiveGANSwitcher, FixedGANSwitcher, GANDiscriminativeLR, GANTrainer
-from cardigan.fastai.data import DataBlock, IndexSplitter, get_image_files
+from cardigan.fastai.data import DataBlock, IndexSplitter, URLs, get_image_files, untar_data
 from cardigan.fastai.events import Callback, CancelFitException
-from cardigan.fastai.external import URLs, untar_data
 from cardigan.fastai.gan import (
     AdaptiveLoss,
     GANLoss,

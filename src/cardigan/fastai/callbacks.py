@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cardigan.errors import CardiganError
 from cardigan.fastai.events import Callback
-from cardigan.fastai.pictures import picture_of, show_in_notebook
+from cardigan.fastai.results import picture_of, show_in_notebook
 
 
 class Smoothed:

@@ -105,8 +105,8 @@ class Learner(Results):
         self.epoch = self.n_epoch = self.iter = 0
         self.training, self.loss = False, torch.tensor(0.0)
         self.pred: Tensor | None = None
-        self.xb: tuple[Tensor, ...] = ()
-        self.yb: tuple[Tensor, ...] = ()
+        self.xb: tuple[Any, ...] = ()
+        self.yb: tuple[Any, ...] = ()
         self.gan = self._game()
         self._made: engines.Engine | None = None
         self._averages = Averages(self.metrics.values())

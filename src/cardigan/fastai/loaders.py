@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cardigan.data import Store
 from cardigan.errors import CardiganError
-from cardigan.fastai.pictures import picture_of
+from cardigan.fastai.results import picture_of
 from cardigan.pixels import to_float
 
 

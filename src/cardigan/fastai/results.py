@@ -1,5 +1,6 @@
 """What a learner is worth: its loss and metrics over a loader, and a picture of what its model makes."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,8 @@ from cardigan.errors import CardiganError
 from cardigan.fastai.adapters import as_batch, loader
 from cardigan.fastai.events import Watched
 from cardigan.fastai.measures import Averages, Metric
-from cardigan.fastai.pictures import picture_of
+from cardigan.pixels import to_uint8
+from cardigan.report.grids import grid, to_pillow
 
 
 class Results(Watched):
@@ -145,3 +147,25 @@ def _beside(source: Tensor | None, output: Tensor, target: Tensor) -> Tensor | N
     if source.shape[1] != output.shape[1] or 1 in source.shape[2:]:
         return None
     return torch.nn.functional.interpolate(source, size=output.shape[2:], mode="nearest")
+
+
+def picture_of(images: Tensor, *, columns: int | None = None) -> Image.Image | None:
+    """Images (N, C, H, W) in [-1, 1] as one Pillow image; None where they are none, such as vectors.
+
+    Example:
+        >>> picture_of(torch.zeros(4, 3, 8, 8)).size
+        (18, 18)
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, 2, 3, 4) or 0 in images.shape:
+        return None
+    return to_pillow(grid(to_uint8(images.cpu()).numpy(), columns=columns))
+
+
+def show_in_notebook(picture: Any) -> None:
+    """Show a picture where IPython is already running; elsewhere do nothing."""
+    shell = sys.modules.get("IPython")
+    if shell is None or shell.get_ipython() is None:
+        return
+    from IPython.display import display  # pyright: ignore[reportMissingImports]  # there, for it is running
+
+    display(picture)
