@@ -246,7 +246,10 @@ def test_a_learner_has_one_trainer_one_switcher_and_one_factor():
     with pytest.raises(CardiganError, match=r"FixedGANSwitcher as its switcher already.*switcher=.*learn.remove_cb"):
         learn.add_cb(AdaptiveGANSwitcher())
     assert learn.cbs == before
-    learn.fit(1)
+    with pytest.raises(CardiganError, match=r"cannot do without it.*learn.gan_trainer.beta = 0.9"):
+        learn.remove_cb(GANTrainer)
+    learn.fit(1, cbs=[learn.gan_trainer, learn.recorder])  # are there already, and stay
+    assert learn.cbs == before
     learn.remove_cb(FixedGANSwitcher).add_cb(AdaptiveGANSwitcher()).fit(1)
     with pytest.raises(CardiganError, match=r"AdaptiveGANSwitcher is among cbs.*Type switcher=AdaptiveGANSwitcher"):
         learner(cbs=AdaptiveGANSwitcher)
@@ -293,6 +296,16 @@ def test_what_a_callback_makes_of_a_batch_is_what_is_trained_on():
     blank = [(torch.zeros(4, 2), torch.zeros(4, 3))] * 6
     assert torch.equal(trained(data(), cbs=Blank), trained(blank))
     assert not torch.equal(trained(data(), cbs=Blank), trained(data()))
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("xb", None), ("yb", torch.zeros(4, 2))])
+def test_what_is_no_batch_is_refused(name, wrong):
+    class Wrong(Callback):
+        def before_batch(self):
+            setattr(self.learn, name, wrong)
+
+    with pytest.raises(CardiganError, match=rf"set learn.{name} to a .*Type self.learn.{name} = \(tensor,\)"):
+        learner(cbs=Wrong).fit(1)
 
 
 class Freezing(Callback):

@@ -265,6 +265,17 @@ def test_losses_that_teach_nothing_are_told(name):
         learn = quiet(GANLearner(data(), *networks(), **games | {name: broken}))
         with pytest.raises(CardiganError, match=rf"{name}"):
             learn.fit(1)
+    learn = quiet(GANLearner(data(), *networks(), **games | {name: lambda *given: 1.0}))
+    with pytest.raises(CardiganError, match=rf"{name} gave a float"):
+        learn.validate(ds_idx=0)
+
+
+def test_networks_without_weights_yet_are_told():
+    learn = quiet(GANLearner.wgan(data(), networks()[0], nn.LazyLinear(1)))
+    with pytest.raises(CardiganError, match=r"lazy layers.*Call them once"):
+        learn.fit(1)
+    learn.critic(data()[0][1])
+    learn.fit(1)
 
 
 def test_a_buffer_that_is_set_anew_stands_still_too():

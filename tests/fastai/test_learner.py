@@ -508,6 +508,7 @@ def test_a_loss_that_teaches_nothing_is_told(loss_func, words):
 def test_a_number_of_passes_that_cannot_be_is_told(epochs):
     with pytest.raises(CardiganError, match=r"n_epoch is .*expected a whole number.*Type fit\(1"):
         supervised().fit(epochs)
+    supervised().fit(np.int64(1))
 
 
 def test_a_list_of_two_loaders_is_a_pair_and_of_two_batches_is_not():

@@ -124,3 +124,14 @@ def test_batches_of_nobody_knows_how_many_images_are_refused():
 
     with pytest.raises(CardiganError, match=r"Endless does not say how many images.*Type cardigan.data.batches"):
         learner(Endless())
+
+
+@pytest.mark.parametrize("pair", [True, False])
+def test_networks_go_where_the_batches_are(pair):
+    class There:
+        batch_size, _count, device = 4, 8, torch.device("cuda")
+
+        def at(self, images):
+            return batches(store(), batch_size=4).at(images)
+
+    assert learner((There(), None) if pair else There())[0].device == torch.device("cuda")

@@ -20,7 +20,6 @@ _ELSEWHERE = {
     "plot_losses": "learn.recorder.losses holds the smoothed loss after each batch",
     "plot_sched": "there are no schedules",
     "lrs": "there are no schedules; the rates are in learn.optimizers[player].param_groups",
-    "gan_trainer": "it was taken out; put one back with learn.add_cb(GANTrainer())",
     **dict.fromkeys(
         ("fit_one_cycle", "fit_flat_cos", "fit_sgdr", "fine_tune"),
         "call learn.fit(epochs, rate), with a torch scheduler on learn.optimizers in a callback",

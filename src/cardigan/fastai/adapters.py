@@ -65,9 +65,9 @@ class Game(Objective):
         """The loss of the step's player."""
         assert self.generator is not None
         if step.player == "discriminator":
-            loss = _checked("crit_loss_func", self.discriminator(step.real_logits, step.fake_logits))
+            loss = checked("crit_loss_func", self.discriminator(step.real_logits, step.fake_logits))
         else:
-            loss = _checked("gen_loss_func", self.generator(step.fake_logits, step.fake, step.real))
+            loss = checked("gen_loss_func", self.generator(step.fake_logits, step.fake, step.real))
         self.watch(step, loss)
         return loss
 
@@ -93,13 +93,13 @@ class Content:
 
     def __call__(self, step: Step) -> Tensor:
         """The loss, of any shape."""
-        loss = _checked("loss_func", self.loss_func(step.fake, step.real))
+        loss = checked("loss_func", self.loss_func(step.fake, step.real))
         self.watch(step, loss)
         return loss
 
 
-def _checked(name: str, loss: Any) -> Tensor:
-    """The loss, if a network can learn from it.
+def checked(name: str, loss: Any, *, graph: bool = True) -> Tensor:
+    """The loss, if a network can learn from it; without ``graph``, if it is one at all.
 
     Raises:
         CardiganError: if it is no tensor, or does not depend on any weight that can be trained.
@@ -109,7 +109,7 @@ def _checked(name: str, loss: Any) -> Tensor:
             f"{name} gave a {type(loss).__name__}; expected a tensor with the graph of what it was given, such as "
             "(output - target).abs().mean(). Leave out float() and .item()."
         )
-    if not loss.requires_grad:
+    if graph and not loss.requires_grad:
         raise CardiganError(
             f"The loss of {name} does not depend on any weight that can be trained; expected one made of the "
             "predictions or the output. Leave out .detach(), .item() and torch.no_grad()."

@@ -51,6 +51,11 @@ class Engine:
         wd_bn_bias: bool,
         device: torch.device,
     ) -> None:
+        if any(isinstance(each, nn.parameter.UninitializedParameter) for each in model.parameters()):
+            raise CardiganError(
+                "The networks have lazy layers, which do not know their sizes yet; expected weights. Call them once, on "
+                "a batch such as dls.one_batch(), before the first fit."
+            )
         gan.to(device)
         networks: dict[Player, nn.Module] = {player: gan.network(player) for player in PLAYERS}
         owned, self.splits = split(model, networks, splitter=splitter, opt_func=opt_func, lr=lr, wd_bn_bias=wd_bn_bias)

@@ -23,8 +23,9 @@ _UNKNOWN = (
 
 
 SOLE = {
-    "trainer": "Give your own when the learner is made: cbs=GANTrainer(...). ",
-    "switcher": "Give your own when the learner is made: switcher=. ",
+    "trainer": "Give your own when the learner is made: cbs=GANTrainer(...)",
+    "switcher": "Give your own when the learner is made, switcher=, or take the first out: learn.remove_cb({})",
+    "factor of the critic's rates": "Take the first out: learn.remove_cb({})",
 }
 """Where a learner is given what only one callback can be."""
 
@@ -115,12 +116,14 @@ class Watched:
         self.logger: Callable[[str], None] = print
 
     def add_cb(self, cb: Any) -> Self:
-        """Add a callback, or one of a class, and make it an attribute by its name.
+        """Add a callback, or one of a class, and make it an attribute by its name; one that is there stays as it is.
 
         Raises:
             CardiganError: if it cannot be used here, or its name is that of something else.
         """
         made = callback(cb)
+        if any(own is made for own in self.cbs):
+            return self
         hidden = self.__dict__.get(made.name)
         if hasattr(type(self), made.name) or (made.name in self.__dict__ and not isinstance(hidden, Callback)):
             raise CardiganError(
@@ -155,13 +158,21 @@ class Watched:
         if present := [type(own).__name__ for own in self.cbs if own.sole == made.sole]:
             raise CardiganError(
                 f"The learner has {present[0]} as its {made.sole} already, and expected is one; so "
-                f"{type(made).__name__} cannot be added. {SOLE.get(made.sole, '')}"
-                f"Take the first one out: learn.remove_cb({present[0]})"
+                f"{type(made).__name__} cannot be added. {SOLE[made.sole].format(present[0])}"
             )
 
     def remove_cb(self, cb: Any) -> Self:
-        """Take a callback, or all of a class, out again."""
+        """Take a callback, or all of a class, out again.
+
+        Raises:
+            CardiganError: if the learner cannot do without it.
+        """
         for each in [own for own in self.cbs if own is cb or (isinstance(cb, type) and isinstance(own, cb))]:
+            if each.sole == "trainer":
+                raise CardiganError(
+                    f"{type(each).__name__} says whose turn it is, so the learner cannot do without it. "
+                    f"{SOLE['trainer']}, or set what you want: learn.{each.name}.beta = 0.9"
+                )
             self.cbs.remove(each)
             if self.__dict__.get(each.name) is each:
                 del self.__dict__[each.name]

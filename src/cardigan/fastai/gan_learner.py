@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cardigan.contracts import GAN, Batch, Player, Progress, Step, Turn
 from cardigan.errors import CardiganError
-from cardigan.fastai.adapters import AsDiscriminator, AsGenerator, Game
+from cardigan.fastai.adapters import AsDiscriminator, AsGenerator, Game, checked
 from cardigan.fastai.callbacks import FixedGANSwitcher, GANTrainer
 from cardigan.fastai.events import Callback, callback
 from cardigan.fastai.gan import GANLoss, GANModule, gan_loss_from_func, wasserstein_losses
@@ -282,9 +282,10 @@ class GANLearner(Learner):
         gan, loss, labels = self.gan, self.loss_func, batch.labels
         output = gan.generator(batch.source, labels)
         fake_pred, real_pred = gan.discriminator(output, labels), gan.discriminator(batch.real, labels)
-        gen_loss = loss.gen_loss_func(fake_pred, output, batch.real).mean()
+        gen_loss = checked("gen_loss_func", loss.gen_loss_func(fake_pred, output, batch.real), graph=False).mean()
+        crit_loss = checked("crit_loss_func", loss.crit_loss_func(real_pred, fake_pred), graph=False).mean()
         metrics = [metric(output, batch.real) for metric in self.metrics.values()]
-        return [gen_loss, *metrics, gen_loss, loss.crit_loss_func(real_pred, fake_pred).mean()]
+        return [gen_loss, *metrics, gen_loss, crit_loss]
 
 
 _OF_LEARNERS = ("cls", "gen_learn", "crit_learn", "weights_gen")

@@ -158,13 +158,13 @@ class Learner(Results):
         Raises:
             CardiganError: if there are no batches, nothing to train, or a loss is not finite or gives no gradient.
         """
-        if not isinstance(n_epoch, int) or n_epoch < 0:
+        if not hasattr(n_epoch, "__index__") or n_epoch < 0:
             raise CardiganError(f"n_epoch is {n_epoch!r}; expected a whole number of passes. Type fit(1, ...).")
         added: list[Callback] = []
         try:
             for cb in listed(cbs):
-                added.append(callback(cb))
-                self.add_cb(added[-1])
+                made, count = callback(cb), len(self.cbs)
+                added += self.add_cb(made).cbs[count:]
             engine = self._engine(anew=reset_opt)
             engine.ready(self.lr if lr is None else lr, self.wd if wd is None else wd)
             self.n_epoch = n_epoch
@@ -205,6 +205,12 @@ class Learner(Results):
             feed.hold(raw)
             self._show(feed.at(0))
             self._call("before_batch")
+            for name, given in (("xb", self.xb), ("yb", self.yb)):
+                if not isinstance(given, tuple | list):
+                    raise CardiganError(
+                        f"A callback set learn.{name} to a {type(given).__name__}; expected a tuple of tensors. "
+                        f"Type self.learn.{name} = (tensor,)."
+                    )
             feed.hold(self._shown())
             next(records)
             self._measure()

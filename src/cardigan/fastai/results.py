@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cardigan.contracts import GAN, Batch, Player
 from cardigan.errors import CardiganError
-from cardigan.fastai.adapters import as_batch, loader
+from cardigan.fastai.adapters import as_batch, checked, loader
 from cardigan.fastai.events import Watched
 from cardigan.fastai.measures import Averages, Metric
 from cardigan.pixels import to_uint8
@@ -80,7 +80,7 @@ class Results(Watched):
         """The loss and the metrics of one batch."""
         output = self.gan.generator(batch.source, batch.labels)
         metrics = [metric(output, batch.real) for metric in self.metrics.values()]
-        return [self.loss_func(output, batch.real).mean(), *metrics]
+        return [checked("loss_func", self.loss_func(output, batch.real), graph=False).mean(), *metrics]
 
     @torch.no_grad()
     def show_results(self, ds_idx: int = 1, dl: Any = None, max_n: int = 9, ncols: int | None = None) -> Image.Image:

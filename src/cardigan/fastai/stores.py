@@ -33,6 +33,11 @@ class StoredPasses:
     def __init__(self, drawn: Batches, *, count: int, noise: int, labels: bool) -> None:
         self.drawn, self.count, self.noise, self.labels = drawn, count, noise, labels
 
+    @property
+    def device(self) -> Any:
+        """Where the batches are, if they say so."""
+        return getattr(getattr(self.drawn, "batches", self.drawn), "device", None)
+
     def __len__(self) -> int:
         """Batches."""
         return self.count // self.drawn.batch_size
@@ -67,7 +72,7 @@ def passes_of(dls: Any, generator: nn.Module, critic: nn.Module) -> Any:
     if isinstance(dls, DataLoaders) and any(map(_is_ours, dls.loaders)):
         return DataLoaders(*map(one, dls.loaders), path=dls.path, device=dls.device)
     if isinstance(dls, tuple | list) and any(map(_is_ours, dls)):
-        return tuple(map(one, dls))
+        return DataLoaders(*map(one, dls))
     return one(dls)
 
 
