@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from cardigan import models
 from cardigan.data.degrade import parse
 from cardigan.errors import CardiganError
 from cardigan.models import unet
-from cardigan.restoring import restore
+from cardigan.restoring import TooLargeError, restore
 
 RNG = np.random.default_rng(0)
 
@@ -138,12 +139,36 @@ def test_the_picture_itself_stays_as_it_is():
     assert np.array_equal(picture, before)
 
 
+@pytest.mark.parametrize("text", ["downscale3", "downscale4", "downscale2+grey"])
+def test_pictures_that_are_enlarged_tile_by_tile_show_no_seams(text):
+    picture, degradation = pixels(70, 53, 3), parse(text)
+    whole = degradation.prepare(picture)
+    for tile in (24, 1000):
+        tiled = restore(StandIn(levels=0.0), picture, degradation=degradation, tile=tile)
+        assert np.abs(tiled.astype(int) - whole).max() <= 1
+    network = trained_like(levels=1, blocks=1)
+    apart = np.abs(restore(network, picture, degradation=degradation, tile=24).astype(int) - restore(network, whole))
+    assert apart.max() <= 2, "one level before the network, and one after it"
+
+
+def test_a_picture_is_enlarged_tile_by_tile():
+    picture = pixels(300, 300, 3)
+    restore(StandIn(), picture[:8, :8], degradation=parse("downscale4"))
+    tracemalloc.start()
+    try:
+        result = restore(StandIn(), picture, degradation=parse("downscale4"), tile=96)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.2 * result.nbytes
+
+
 MEMORY = """
 import resource, sys
 import numpy as np, torch
 from cardigan.data.degrade import parse
 from cardigan.models.unet import Generator
-from cardigan.restoring import restore
+from cardigan.restoring import TooLargeError, restore
 torch.set_num_threads(1)
 small = np.random.default_rng(0).integers(0, 256, (500, 750, 3), dtype=np.uint8)
 print(restore(Generator(size=96).eval(), small, degradation=parse("downscale4")).shape)
@@ -249,3 +274,36 @@ def test_what_is_no_picture_is_told(shape):
 def test_other_pixels_than_uint8_are_a_programmers_mistake():
     with pytest.raises(TypeError, match="A picture to restore is uint8, got float64"):
         restore(StandIn(), np.zeros((8, 8, 3)))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.07 GB)"),
+    ],
+)
+def test_too_little_memory_is_told_with_the_size(error):
+    class Full(StandIn):
+        def forward(self, images, labels=None):
+            raise error
+
+    with pytest.raises(TooLargeError) as caught:
+        restore(Full(), pixels(9, 12, 3), degradation=parse("downscale2"))
+    assert str(caught.value) == (
+        "A picture of 12x9 pixels, 24x18 when restored, does not fit into the memory that is free. Cut it into parts "
+        "that do, close other programs, or use another --device."
+    )
+    assert isinstance(caught.value, CardiganError)
+    assert isinstance(caught.value, MemoryError), "for those who go on with the next picture"
+
+
+def test_other_failures_of_a_network_are_not_taken_for_too_little_memory():
+    class Broken(StandIn):
+        def forward(self, images, labels=None):
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1"):
+        restore(Broken(), pixels(9, 12, 3))

@@ -1,10 +1,11 @@
 """Restoring whole pictures: of any size and any channels, in tiles that leave no seams.
 
 What a network makes of a pixel depends on a bounded neighbourhood. A tile that is cut with that much of its
-surroundings, at a place that the network's strides fall on, therefore gives what the whole picture would have given,
-and memory is bounded by the tile.
+surroundings, at a place that the network's strides fall on, therefore gives what the whole picture would have given.
+Tiles are enlarged one by one as well, so beside the picture and its result memory is bounded by the tile.
 """
 
+import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -19,6 +20,11 @@ from cardigan.pixels import to_float, to_uint8
 Pixels = npt.NDArray[np.uint8]
 Span = tuple[slice, slice, slice]
 """Of one tile, in one direction: what is read, what of the result is kept, and where it is written."""
+
+
+class TooLargeError(CardiganError, MemoryError):
+    """A picture that does not fit into memory; others may."""
+
 
 TILE = 768
 """Side of what a tile adds to the result. *More* wastes less time on surroundings, and takes more memory."""
@@ -47,6 +53,7 @@ def restore(
 
     Raises:
         CardiganError: if the network starts from latents, or the pixels are no picture.
+        TooLargeError: if there is too little memory.
         TypeError: if the pixels are not uint8.
 
     Example:
@@ -57,25 +64,56 @@ def restore(
         (28, 20, 3)
     """
     pixels = _checked(network, pixels)
-    if degradation:
-        pixels = degradation.prepare(pixels)
+    scale = degradation.scale if degradation else 1
+    height, width = pixels.shape[0] * scale, pixels.shape[1] * scale
+    try:
+        return _in_tiles(network, pixels, (height, width), degradation, tile, on_tile)
+    except (MemoryError, RuntimeError) as error:  # torch raises RuntimeErrors, and says in words what it is
+        if not isinstance(error, MemoryError) and not re.search("out of memory|allocate memory", str(error)):
+            raise
+        raise TooLargeError(
+            f"A picture of {pixels.shape[1]}x{pixels.shape[0]} pixels, {width}x{height} when restored, does not fit "
+            f"into the memory that is free. Cut it into parts that do, close other programs, or use another --device."
+        ) from error
+
+
+def _in_tiles(
+    network: GeneratorNetwork,
+    pixels: Pixels,
+    size: tuple[int, int],
+    degradation: Degradation | None,
+    tile: int,
+    on_tile: Callable[[int, int], None] | None,
+) -> Pixels:
+    """The picture, restored to (height, width)."""
     colours_back = degradation is not None and any(damage.kind == "grey" for damage in degradation.damages)
-    height, width, channels = pixels.shape
+    (height, width), channels = size, pixels.shape[2]
     reach, stride = int(network.reach), int(network.stride)  # pyright: ignore[reportArgumentType]
-    rows, columns = (list(_spans(length, tile, reach, stride)) for length in (height, width))
+    rows, columns = (list(_spans(length, tile, reach, stride)) for length in size)
     # Padding by places instead of pixels leaves the picture as it is and copies a tile at a time.
     down, across = _padded_places(height, stride), _padded_places(width, stride)
     result = np.empty((height, width, channels + 2 * (colours_back and channels < 3)), dtype=np.uint8)
     done, total = 0, len(rows) * len(columns)
     for read_rows, keep_rows, write_rows in rows:
         for read_columns, keep_columns, write_columns in columns:
-            piece = pixels[np.ix_(down[read_rows], across[read_columns])]
+            piece = _piece(pixels, degradation, down[read_rows], across[read_columns])
             restored = _restored(network, piece, colours_back=colours_back)
             result[write_rows, write_columns] = restored[keep_rows, keep_columns]
             done += 1
             if on_tile:
                 on_tile(done, total)
     return result
+
+
+def _piece(
+    pixels: Pixels, degradation: Degradation | None, down: npt.NDArray[np.intp], across: npt.NDArray[np.intp]
+) -> Pixels:
+    """What the network takes at these rows and columns; no more of the picture is prepared than holds them."""
+    if degradation is None:
+        return pixels[np.ix_(down, across)]
+    top, left = down.min(), across.min()
+    rows, columns = slice(int(top), int(down.max()) + 1), slice(int(left), int(across.max()) + 1)
+    return degradation.prepare(pixels, rows=rows, columns=columns)[np.ix_(down - top, across - left)]
 
 
 def _checked(network: GeneratorNetwork, pixels: Pixels) -> Pixels:

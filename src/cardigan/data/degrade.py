@@ -23,6 +23,11 @@ from cardigan.randomness import generator
 
 Pixels = np.ndarray
 
+WHOLE = slice(None)
+STRIP = 256
+"""Rows that are enlarged at a time, for they take four bytes and more for each value until they are uint8."""
+SUPPORT = 3
+"""Pixels around a part that its enlargement depends on: two by the bicubic kernel, and one for rounding."""
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a grey picture, as Pillow and JPEG have them (ITU-R BT.601)."""
 
@@ -86,26 +91,41 @@ class Degradation:
             images = to_float(to_uint8(_resized(images, (height, width))).to(images.device))
         return images
 
-    def prepare(self, pixels: Pixels) -> Pixels:
-        """What a generator takes for a user's own degraded picture: enlarged, or made grey.
+    def prepare(self, pixels: Pixels, *, rows: slice = WHOLE, columns: slice = WHOLE) -> Pixels:
+        """What a generator takes for a user's own degraded picture: enlarged, or made grey, as it was in training.
 
         Args:
             pixels: uint8 (H, W, C).
+            rows: the part that is wanted, in rows of the result; a part is what the whole would show there, within one
+                level, and takes only its own memory.
+            columns: likewise.
 
         Returns:
-            uint8 (scale x H, scale x W, C).
+            uint8 (scale x H, scale x W, C), or that part of it.
+
+        Example:
+            >>> parse("downscale2").prepare(np.zeros((6, 5, 3), np.uint8), rows=slice(4, 10)).shape
+            (6, 10, 3)
         """
-        if any(damage.kind == "grey" for damage in self.damages) and pixels.shape[2] >= 3:
-            pixels = pixels.copy()
-            pixels[:, :, :3] = np.asarray(Image.fromarray(pixels[:, :, :3]).convert("L"))[:, :, None]
+        high, wide = (length * self.scale for length in pixels.shape[:2])
+        (top, bottom, _), (left, right, _) = rows.indices(high), columns.indices(wide)
+        result = np.empty((bottom - top, right - left, pixels.shape[2]), dtype=np.uint8)
+        for start in range(top, bottom, STRIP):
+            stop = min(start + STRIP, bottom)
+            result[start - top : stop - top] = self._prepared(pixels, (start, stop), (left, right))
+        return result
+
+    def _prepared(self, pixels: Pixels, rows: tuple[int, int], columns: tuple[int, int]) -> Pixels:
+        """A part of a prepared picture, from no more of the picture than it depends on."""
+        read_rows, keep_rows = _around(*rows, length=pixels.shape[0], scale=self.scale)
+        read_columns, keep_columns = _around(*columns, length=pixels.shape[1], scale=self.scale)
+        part = np.array(pixels[read_rows, read_columns])
+        if any(damage.kind == "grey" for damage in self.damages) and part.shape[2] >= 3:
+            part[:, :, :3] = np.asarray(Image.fromarray(part[:, :, :3]).convert("L"))[:, :, None]
         if self.scale == 1:
-            return pixels
-        height, width = pixels.shape[0] * self.scale, pixels.shape[1] * self.scale
-        planes = [
-            np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC))
-            for plane in np.moveaxis(pixels, 2, 0)
-        ]
-        return np.stack(planes, axis=2)
+            return part
+        size = (part.shape[0] * self.scale, part.shape[1] * self.scale)
+        return to_uint8(_resized(to_float(torch.from_numpy(part[None])), size))[0].numpy()[keep_rows, keep_columns]
 
     def shrink(self, pixels: Pixels) -> Pixels:
         """A clean picture as a user with a degraded one has it: every damage but no enlargement.
@@ -203,6 +223,19 @@ def _downscale(images: Tensor, damage: Damage, rng: torch.Generator) -> Tensor:
 def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Bicubic with antialiasing, as Pillow's and MATLAB's."""
     return F.interpolate(images, size=size, mode="bicubic", antialias=True, align_corners=False)
+
+
+def _around(start: int, stop: int, *, length: int, scale: int) -> tuple[slice, slice]:
+    """What is read to enlarge the places from ``start`` to ``stop``, and which of the enlarged ones are these.
+
+    Example:
+        >>> _around(40, 50, length=100, scale=4)
+        (slice(7, 16, None), slice(12, 22, None))
+    """
+    margin = SUPPORT if scale > 1 else 0
+    first = max(start // scale - margin, 0)
+    last = min(-(-stop // scale) + margin, length)
+    return slice(first, last), slice(start - first * scale, stop - first * scale)
 
 
 def _jpeg(images: Tensor, damage: Damage, rng: torch.Generator) -> Tensor:
