@@ -1,6 +1,7 @@
 """The GAN learner: its arithmetic against a plain loop, and that whoever does not play stands still to the last bit."""
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -272,7 +273,7 @@ def test_losses_that_teach_nothing_are_told(name):
 
 def test_networks_without_weights_yet_are_told():
     learn = quiet(GANLearner.wgan(data(), networks()[0], nn.LazyLinear(1)))
-    with pytest.raises(CardiganError, match=r"lazy layers.*Call them once"):
+    with pytest.raises(CardiganError, match=r"lazy layers.*Call each network once"):
         learn.fit(1)
     learn.critic(data()[0][1])
     learn.fit(1)
@@ -442,3 +443,15 @@ def test_a_loss_func_of_its_own_is_refused():
         GANLearner.from_learners(gen_learn, crit_learn, loss_func=nn.L1Loss())
     with pytest.raises(CardiganError, match="moms"):
         GANLearner.wgan(data(), *networks(), moms=(0.9, 0.8, 0.9))
+
+
+@pytest.mark.parametrize("method", ["wgan", "from_learners"])
+def test_class_methods_hand_every_argument_on(monkeypatch, method):
+    told = {}
+    names = list(inspect.signature(GANLearner).parameters)[5:]
+    monkeypatch.setattr(GANLearner, "__init__", lambda self, *given, **settings: told.update(settings))
+    learners = (Learner(data(), networks()[0], gen_loss), Learner(data(), networks()[1], crit_loss))
+    given = learners if method == "from_learners" else (data(), *networks())
+    marks = {name: object() for name in names}
+    getattr(GANLearner, method)(*given, **marks)
+    assert told == marks

@@ -53,8 +53,8 @@ class Engine:
     ) -> None:
         if any(isinstance(each, nn.parameter.UninitializedParameter) for each in model.parameters()):
             raise CardiganError(
-                "The networks have lazy layers, which do not know their sizes yet; expected weights. Call them once, on "
-                "a batch such as dls.one_batch(), before the first fit."
+                "The networks have lazy layers, which do not know their sizes yet; expected weights. Call each network "
+                "once, on a batch such as dls.one_batch() gives, before the first fit."
             )
         gan.to(device)
         networks: dict[Player, nn.Module] = {player: gan.network(player) for player in PLAYERS}

@@ -5,22 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from cardigan.contracts import GAN, Batch, Player, Progress, Step, Turn
 from cardigan.errors import CardiganError
-from cardigan.fastai.adapters import AsDiscriminator, AsGenerator, Game, checked
 from cardigan.fastai.callbacks import FixedGANSwitcher, GANTrainer
+from cardigan.fastai.duel import Duel
 from cardigan.fastai.events import Callback, callback
 from cardigan.fastai.gan import GANLoss, GANModule, gan_loss_from_func, wasserstein_losses
 from cardigan.fastai.learner import MOMS, Learner, refuse
 from cardigan.fastai.measures import listed
 from cardigan.fastai.optimizers import Adam, trainable_params
 from cardigan.fastai.stores import passes_of
-from cardigan.regularizers import WeightClipping
 
 
-class GANLearner(Learner):
+class GANLearner(Duel):
     """A generator and a critic, trained in turns.
 
     Against fastai: each network has its own optimizer, so the one that does not play stands still to the last bit
@@ -65,10 +63,6 @@ class GANLearner(Learner):
         >>> len(learn.gan_trainer.crit_losses), len(learn.gan_trainer.gen_losses)
         (10, 2)
     """
-
-    players: tuple[Player, ...] = ("discriminator", "generator")
-    gan_trainer: GANTrainer
-    sole = ("trainer", "switcher", "factor of the critic's rates")
 
     def __init__(
         self,
@@ -162,9 +156,30 @@ class GANLearner(Learner):
             switcher: as for the class, like all that follows but the next.
             weights_gen: what the critic's and the images' part weigh in the generator's loss; None is (1, 1).
         """
-        arguments = _of_the_class(locals())
-        losses = gan_loss_from_func(gen_learn.loss_func, crit_learn.loss_func, weights_gen=weights_gen)
-        return cls(gen_learn.dls, gen_learn.model, crit_learn.model, *losses, **arguments)
+        return cls(
+            gen_learn.dls,
+            gen_learn.model,
+            crit_learn.model,
+            *gan_loss_from_func(gen_learn.loss_func, crit_learn.loss_func, weights_gen=weights_gen),
+            switcher=switcher,
+            gen_first=gen_first,
+            switch_eval=switch_eval,
+            show_img=show_img,
+            clip=clip,
+            cbs=cbs,
+            metrics=metrics,
+            loss_func=loss_func,
+            opt_func=opt_func,
+            lr=lr,
+            splitter=splitter,
+            path=path,
+            model_dir=model_dir,
+            wd=wd,
+            wd_bn_bias=wd_bn_bias,
+            train_bn=train_bn,
+            moms=moms,
+            default_cbs=default_cbs,
+        )
 
     @classmethod
     def wgan(
@@ -207,90 +222,27 @@ class GANLearner(Learner):
             critic: judges images; no sigmoid.
             switcher: by default ``FixedGANSwitcher(n_crit=5, n_gen=1)``.
         """
-        arguments = _of_the_class(locals())
-        arguments["switcher"] = switcher or FixedGANSwitcher(n_crit=5, n_gen=1)
-        arguments["gen_loss_func"], arguments["crit_loss_func"] = wasserstein_losses()
-        return cls(**arguments)
-
-    @property
-    def generator(self) -> nn.Module:
-        """The generator."""
-        return self.model.generator
-
-    @property
-    def critic(self) -> nn.Module:
-        """The critic."""
-        return self.model.critic
-
-    @property
-    def gen_mode(self) -> bool:
-        """Whether the generator plays."""
-        return self.gan_trainer.gen_mode
-
-    def _game(self) -> GAN:
-        loss = self.loss_func
-        game = Game(loss.crit_loss_func, loss.gen_loss_func, name="gan_loss", watch=self._watch)
-        clipping = () if self._clip is None else (WeightClipping(self._clip),)
-        return GAN(AsGenerator(self.model.generator), AsDiscriminator(self.model.critic), game, projections=clipping)
-
-    def _turn(self, progress: Progress) -> Turn:
-        return ("generator",) if self.gan_trainer.gen_mode else ("discriminator",)
-
-    def _watch(self, step: Step, loss: Tensor) -> None:
-        self.loss = loss.detach().mean()
-        if step.player == "generator":
-            self.pred, self.loss_func.gen_loss = step.fake.detach(), self.loss
-        else:
-            assert step.real_logits is not None
-            self.pred, self.loss_func.crit_loss = step.real_logits.detach(), self.loss
-
-    def _show(self, batch: Batch) -> None:
-        super()._show(batch)
-        self._swapped = not self.gan_trainer.gen_mode
-        if self._swapped:
-            self.xb, self.yb = self.yb, self.xb
-
-    def _shown(self) -> tuple[Any, ...]:
-        return (*self.yb, *self.xb) if self._swapped else super()._shown()
-
-    def _measure(self) -> None:
-        if self.gan_trainer.gen_mode:
-            super()._measure()
-
-    def fit(
-        self, n_epoch: int, lr: Any = None, wd: float | None = None, cbs: Any = None, reset_opt: bool = False
-    ) -> None:
-        """As :meth:`Learner.fit`; afterwards ``model(noise)`` draws, for it is in generator and evaluation mode."""
-        try:
-            super().fit(n_epoch, lr, wd, cbs, reset_opt)
-        finally:
-            self.model.switch(True)
-            self.loss_func.switch(True)
-
-    @property
-    def metric_names(self) -> list[str]:
-        """The metrics, and the losses of both players."""
-        return [*self.metrics, "gen_loss", "crit_loss"]
-
-    def train_values(self) -> list[float]:
-        """The metrics over the generator's batches of this epoch, and both losses, smoothed."""
-        trainer = self.gan_trainer
-        return [*self._averages.values, float(trainer.gen_loss.value), float(trainer.crit_loss.value)]
-
-    def _judged(self, batch: Batch) -> list[Any]:
-        """The generator's loss, the metrics, and the losses of both players."""
-        gan, loss, labels = self.gan, self.loss_func, batch.labels
-        output = gan.generator(batch.source, labels)
-        fake_pred, real_pred = gan.discriminator(output, labels), gan.discriminator(batch.real, labels)
-        gen_loss = checked("gen_loss_func", loss.gen_loss_func(fake_pred, output, batch.real), graph=False).mean()
-        crit_loss = checked("crit_loss_func", loss.crit_loss_func(real_pred, fake_pred), graph=False).mean()
-        metrics = [metric(output, batch.real) for metric in self.metrics.values()]
-        return [gen_loss, *metrics, gen_loss, crit_loss]
-
-
-_OF_LEARNERS = ("cls", "gen_learn", "crit_learn", "weights_gen")
-
-
-def _of_the_class(given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a class method, but for those that it reads itself."""
-    return {name: value for name, value in given.items() if name not in _OF_LEARNERS}
+        return cls(
+            dls,
+            generator,
+            critic,
+            *wasserstein_losses(),
+            switcher=switcher or FixedGANSwitcher(n_crit=5, n_gen=1),
+            gen_first=gen_first,
+            switch_eval=switch_eval,
+            show_img=show_img,
+            clip=clip,
+            cbs=cbs,
+            metrics=metrics,
+            loss_func=loss_func,
+            opt_func=opt_func,
+            lr=lr,
+            splitter=splitter,
+            path=path,
+            model_dir=model_dir,
+            wd=wd,
+            wd_bn_bias=wd_bn_bias,
+            train_bn=train_bn,
+            moms=moms,
+            default_cbs=default_cbs,
+        )
