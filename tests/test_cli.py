@@ -187,6 +187,7 @@ def test_an_absent_gpu_is_told(capsys, here):
         (["train", "digits", "--recipe", "vanilla-as-printed", "--size", "16"], "written for images of 28x28 pixels"),
         (["train", "digits", "--recipe", "cgan", "--set", "labels=false"], "needs data with classes"),
         (["train", "digits", "--recipe", "dcgan", "--size", "64"], "are smaller than 64x64"),
+        (["train", "digits", "--recipe", "restore", "--size", "4"], "Try --size 96, or the largest that most"),
     ],
 )
 def test_what_cannot_be_trained_leaves_nothing_behind(capsys, here, words, told):

@@ -5,12 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
-from cardigan import cli
+from cardigan import cli, recipes
 from cardigan.data import DataSettings, open_source
 from cardigan.errors import CardiganError
 from cardigan.request import Request, check, choose_size, differences, pick_device
 
-DATA = DataSettings()
+DATA, CUT = DataSettings(), DataSettings(fit="cut")
 
 
 def refused(device="cpu", **arguments):
@@ -177,3 +177,72 @@ def test_settings_that_decide_nothing_may_differ():
     before = {"seed": 0, "settings": {"checkpoint_seconds": "30", "width": "8"}}
     assert differences(before, {"seed": 0, "settings": {"snapshots": "2", "width": "8"}}) == []
     assert differences(before, {"seed": 0, "settings": {"width": "9"}}) == ["width was 8, is 9"]
+
+
+def cut_into(source, *, device="cpu", **own):
+    return choose_size(source, "restore", CUT, device, own=own, on_progress=lambda done, total: None)
+
+
+def test_photos_are_cut_into_the_largest_pieces_that_nearly_all_give(tmp_path):
+    source = pictures(tmp_path, *[(120, 100)] * 12, (33, 40))
+    assert cut_into(source) == cut_into(source, device="cuda") == (96, 96), "one small photo decides for no other"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "side"),
+    [
+        ([(96, 300)], 96),
+        ([(300, 95)], 64),
+        ([(48, 48)] * 3, 48),
+        ([(20, 200)] * 3, 32),
+        ([(100, 100)] * 4 + [(50, 50)], 96),
+        ([(100, 100)] * 3 + [(50, 50)], 48),
+        ([(100, 100)] * 28 + [(50, 60), (60, 50)], 48),
+        ([(100, 100)] * 38 + [(50, 100), (100, 50)], 96),
+        ([(100, 100)] * 37 + [(70, 100), (100, 50), (40, 40)], 64),
+    ],
+)
+def test_a_twentieth_of_the_photos_may_be_smaller_than_a_piece_and_one_of_five(tmp_path, sizes, side):
+    sizes = [*sizes, *sizes] if len(sizes) == 1 else sizes
+    assert cut_into(pictures(tmp_path, *sizes)) == (side, side)
+
+
+@pytest.mark.parametrize(("height", "side"), [(400, 96), (192, 96), (191, 64), (100, 48), (64, 32), (40, 32)])
+def test_one_large_image_is_cut_into_the_same_pieces_where_it_gives_them(tmp_path, height, side):
+    pictures(tmp_path, (height, 500))
+    assert cut_into(open_source(tmp_path / "0.png"), device="cuda") == (side, side)
+
+
+@pytest.mark.parametrize("factor", range(2, 9))
+def test_every_factor_has_a_size_of_its_own_where_none_is_given(tmp_path, factor):
+    degrade = f"jpeg50+downscale{factor}"
+    small, large = tmp_path / "small", tmp_path / "large"
+    for folder, side in ((small, 40), (large, 130)):
+        folder.mkdir()
+        pictures(folder, *[(side, side)] * 3)
+    for folder, largest in ((small, 32), (large, 96)):
+        side, _ = size = cut_into(open_source(folder), degrade=degrade)
+        assert largest - factor < side <= largest
+        assert recipes.prepare("restore", recipes.Task(*size, 3), degrade=degrade, width=4).degradation.scale == factor
+    cropped = choose_size(
+        open_source(small), "restore", DATA, "cpu", own={"degrade": degrade}, on_progress=lambda done, total: None
+    )
+    assert not any(side % factor for side in cropped)
+
+
+def test_the_factor_that_is_not_given_counts_too(tmp_path):
+    assert cut_into(pictures(tmp_path, *[(50, 50)] * 2)) == (48, 48)
+    assert chosen(open_source("digits"), recipe="auto") == (16, 16), "other recipes want no multiple"
+
+
+@pytest.mark.parametrize("size", [4, 6, 15, (96, 12)])
+def test_pieces_without_texture_are_refused_before_any_work(size):
+    height, width = (size, size) if isinstance(size, int) else size
+    assert refused(recipe="restore", size=size) == [
+        f"Pieces of {height}x{width} pixels show no texture to restore; expected at least 16 a side. Try --size 96, or "
+        f"the largest that most of your photos reach."
+    ]
+
+
+def test_the_smallest_pieces_are_not_refused():
+    check(Request("digits", recipe="restore", size=16), device="cpu")

@@ -2,7 +2,8 @@
 
 import math
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -13,6 +14,9 @@ from cardigan.data import DataSettings, Source, scan
 from cardigan.errors import CardiganError
 from cardigan.layers import doublings
 from cardigan.settings import RunSettings, Settings, resolve
+
+PIECES = (96, 64, 48, 32)
+"""Sides of the pieces that images are cut into, where the user gives none; the first that suits is taken."""
 
 
 @dataclass(frozen=True)
@@ -182,32 +186,73 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def choose_size(
-    source: Source, recipe: str, settings: DataSettings, device: str, *, on_progress: Callable[[int, int], None]
+    source: Source,
+    recipe: str,
+    settings: DataSettings,
+    device: str,
+    *,
+    own: Mapping[str, Any] | None = None,
+    on_progress: Callable[[int, int], None],
 ) -> tuple[int, int]:
     """A size that suits the data and the device, where the user gives none.
 
-    What a recipe is written for; pieces of 96 pixels, where images are cut into pieces and are no smaller; else the
-    images' own size if they share one that can be built; else the largest power of two that most images reach, up to 64
-    pixels on a CPU and 256 on a GPU.
+    What a recipe is written for; where images are cut into pieces, the largest of a few sides that nearly all of them
+    reach; else the images' own size if they share one that can be built; else the largest power of two that most images
+    reach, up to 64 pixels on a CPU and 256 on a GPU. It is made smaller by a few pixels where the recipe wants a
+    multiple of something.
+
+    Args:
+        source: of the images.
+        recipe: its name.
+        settings: of the data.
+        device: that trains.
+        own: the recipe's settings that were given; they may decide what the size is a multiple of.
+        on_progress: called with (files done, files in all).
+
+    Returns:
+        Height and width.
+
+    Raises:
+        CardiganError: if the images cannot be trained on.
     """
-    only = vars(recipes.find(recipe)).get("ONLY")
+    module = recipes.find(recipe)
+    only = vars(module).get("ONLY")
     if only is not None:
         return only[0], only[1]
-    largest = 64 if device == "cpu" else 256
+    chosen = _suiting(source, settings, 64 if device == "cpu" else 256, on_progress)
+    multiple_of = vars(module).get("multiple_of")
+    multiple = multiple_of(**recipes.settings_model(recipe)(**(own or {})).model_dump()) if multiple_of else 1
+    height, width = (max(side // multiple, 1) * multiple for side in chosen)
+    return height, width
+
+
+def _suiting(
+    source: Source, settings: DataSettings, largest: int, on_progress: Callable[[int, int], None]
+) -> tuple[int, int]:
+    """What suits the data alone."""
     if source.crops:
-        return largest, largest
+        side = _cut_from_one(source, settings) if settings.fit == "cut" else largest
+        return side, side
     found = scan(source, settings=settings, on_progress=on_progress)
     if found.refusals:
         raise CardiganError(" ".join(found.refusals))
     common, median = found.sizes["most common"], found.sizes["median"]
     if settings.fit == "cut":
-        smallest = min(found.sizes["smallest"])
-        side = next((side for side in (96, 64, 48) if side <= smallest), 32)
+        side = next((side for side in PIECES if side <= found.reached), PIECES[-1])
         return side, side
     if found.most_common == found.count and max(common) <= largest and _can_double(common):
         return common
     side = next((side for side in (256, 128, 64, 32) if side <= min(largest, *median)), 16)
     return side, side
+
+
+def _cut_from_one(source: Source, settings: DataSettings) -> int:
+    """The side of pieces of one large image; it refuses those that it is too small for."""
+    for side in PIECES:
+        with suppress(CardiganError):
+            source.sized((side, side), settings)
+            return side
+    return PIECES[-1]
 
 
 def _can_double(size: tuple[int, int]) -> bool:

@@ -26,6 +26,7 @@ class Scan:
         channels: channels that training would use.
         sizes: smallest and largest by area, median of height and of width, most common; (height, width), or None.
         most_common: how many images have the most common size.
+        reached: the length that both sides of all images but a few reach; 0 without images.
         modes: how the files store their pixels, with counts.
         classes: images kept in each class, in the order of the labels; {} where there are none.
         duplicates: the names in each group of exact copies, the first of them being the one that is kept.
@@ -44,6 +45,7 @@ class Scan:
     channels: int
     sizes: dict[str, Size]
     most_common: int
+    reached: int
     modes: dict[str, int]
     classes: dict[str, int]
     duplicates: tuple[tuple[str, ...], ...]
@@ -67,6 +69,7 @@ class Scan:
             channels=tally.channels,
             sizes=tally.summary(),
             most_common=common[0][1] if common else 0,
+            reached=tally.reached,
             modes=dict(tally.modes.most_common()),
             classes={printable(name): tally.labels[label] for label, name in enumerate(tally.classes)},
             duplicates=tuple(tuple(printable(item.name) for item in group) for group in groups),

@@ -10,6 +10,8 @@ from cardigan.data.words import printable
 
 SMALL_SHARE = 0.2
 """Share of images smaller than asked above which training is refused."""
+SPARED_SHARE = 0.05
+"""Share of images that may be smaller than what the others decide; one may, where it is no fifth of them."""
 
 
 class Tally:
@@ -81,6 +83,17 @@ class Tally:
     def count(self) -> int:
         """Images that can be used, exact copies included."""
         return self.sizes.total()
+
+    @property
+    def reached(self) -> int:
+        """The length that both sides of all images but a few reach, so that one small image decides for no other."""
+        count = self.count
+        left = max(int(SPARED_SHARE * count), int(SMALL_SHARE * count >= 1))
+        for size in sorted(self.sizes, key=min):
+            left -= self.sizes[size]
+            if left < 0:
+                return min(size)
+        return 0
 
     def summary(self) -> dict[str, Size]:
         """Smallest and largest size by area, median of height and of width, most common; {} without images."""

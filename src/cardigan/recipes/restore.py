@@ -25,6 +25,19 @@ from cardigan.training.turns import adaptive, alternate
 DATA = {"fit": "cut"}
 """Photos are cut into pieces at their own resolution, for resizing them would be one more damage to learn."""
 
+SMALLEST = 16
+"""Side of the smallest pieces: on less there is no texture that could be compared."""
+
+
+def multiple_of(*, degrade: str, **others: object) -> int:
+    """What the sides of the pieces are multiples of, under these settings of the recipe.
+
+    Example:
+        >>> multiple_of(degrade="downscale5+jpeg60")
+        5
+    """
+    return parse(degrade).scale
+
 
 def recipe(
     task: Task,
@@ -48,6 +61,11 @@ def recipe(
     Logits that tell nothing cost the critic 2; it keeps its turn while its loss is above ``threshold``.
     """
     degradation = parse(degrade)
+    if min(task.size) < SMALLEST:
+        raise CardiganError(
+            f"Pieces of {task.height}x{task.width} pixels show no texture to restore; expected at least {SMALLEST} a "
+            f"side. Try --size 96, or the largest that most of your photos reach."
+        )
     if task.height % degradation.scale or task.width % degradation.scale:
         raise CardiganError(
             f"Pieces of {task.height}x{task.width} pixels cannot be scaled down {degradation.scale} times. Try --size "
