@@ -6,6 +6,7 @@ from dataclasses import MISSING, fields
 
 from cardigan import recipes
 from cardigan.data import DataSettings
+from cardigan.data.options import FITS
 from cardigan.settings import RunSettings
 
 
@@ -20,6 +21,8 @@ def overview() -> str:
 def details(name: str) -> str:
     """One recipe: what it is, where its numbers come from, what to expect, and its settings with their defaults.
 
+    What the recipe wants of the data is shown instead of what other recipes take.
+
     Raises:
         CardiganError: if there is no such recipe.
 
@@ -31,7 +34,13 @@ def details(name: str) -> str:
     lines = [f"{name}: {_doc(name)}", "", "Settings of this recipe (--set KEY=VALUE):", *_table(own)]
     for title, room in (("Settings of the data", DataSettings), ("Settings of the run", RunSettings)):
         values = {field.name: None if field.default is MISSING else field.default for field in fields(room)}
-        lines += ["", f"{title}:", *_table(values)]
+        wanted = {key: value for key, value in vars(recipes.find(name)).get("DATA", {}).items() if key in values}
+        lines += ["", f"{title}:", *_table(values | wanted)]
+    place = next(place for place, line in enumerate(lines) if line.startswith("  fit = "))
+    lines[place + 1 : place + 1] = [
+        "    an image of another shape is",
+        *(f"    {key}: {how}" for key, how in FITS.items()),
+    ]
     return "\n".join(lines)
 
 

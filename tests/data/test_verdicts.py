@@ -14,6 +14,15 @@ def test_few_images_are_warned_of(made):
     assert scan(made(100)).warnings == ()
 
 
+def test_the_warning_of_copying_says_which_models_it_concerns(made):
+    assert scan(made(99)).warnings == (
+        "Only 99 images: the model will very likely copy them. None can be held out to test for that, and FID means "
+        "nothing at this number; look at KID and at the nearest training images. All this concerns models that draw; "
+        "one that restores starts from an image.",
+    )
+    assert scan(made(99), settings=DataSettings(fit="cut")).warnings == ()
+
+
 def test_identical_images_are_refused(made):
     found = scan(made(512, pixels=lambda index: np.zeros((8, 8), np.uint8)))
     assert found.refusals[0].startswith("All 512 images have the same hash. Expected different images in made")

@@ -7,6 +7,14 @@ from PIL import ImageColor
 
 from cardigan.errors import CardiganError
 
+FITS = {
+    "crop": "cropped to its middle",
+    "stretch": "made taller or wider",
+    "pad": "filled up with the background",
+    "cut": "cut into overlapping pieces at its own resolution, which restoration wants",
+}
+"""How an image of another shape is fitted, in words."""
+
 
 @dataclass(frozen=True)
 class DataSettings:
@@ -47,7 +55,7 @@ class DataSettings:
                 "Type --set channels=3, or leave it out to take it from the images."
             )
         for key, allowed in (
-            ("fit", ("crop", "stretch", "pad", "cut")),
+            ("fit", tuple(FITS)),
             ("on_bad", ("skip", "stop")),
             ("duplicates", ("drop", "keep")),
         ):

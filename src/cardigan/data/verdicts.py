@@ -65,7 +65,8 @@ def warnings(tally: Tally) -> Iterator[str]:
     if 1 < tally.kept < FEW and not tally.cut:
         yield (
             f"Only {tally.kept} images: the model will very likely copy them. None can be held out to test for "
-            "that, and FID means nothing at this number; look at KID and at the nearest training images."
+            "that, and FID means nothing at this number; look at KID and at the nearest training images. All this "
+            "concerns models that draw; one that restores starts from an image."
         )
     if tally.bad:
         listed = first(f"{file} ({reason})" for file, reason in tally.bad)
