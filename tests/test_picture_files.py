@@ -1,5 +1,7 @@
 """From files to files: nothing is lost on the way, and one bad picture stops no other."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -119,7 +121,8 @@ def test_a_result_says_so_and_no_other_file_does(tmp_path):
         assert np.array_equal(np.asarray(opened), picture)
         opened.save(tmp_path / "edited.png")
     (tmp_path / "words.png").write_bytes(b"tEXtSoftware\0cardigan restore")
-    for other in ("edited.png", "words.png", "absent.png", "."):
+    os.mkfifo(tmp_path / "pipe.png")
+    for other in ("edited.png", "words.png", "absent.png", "pipe.png", "."):
         assert not is_result(tmp_path / other)
 
 

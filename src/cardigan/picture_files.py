@@ -119,6 +119,8 @@ def is_result(path: Path) -> bool:
         >>> is_result(Path(__file__))
         False
     """
+    if not path.is_file():  # opening a pipe would wait for ever
+        return False
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
