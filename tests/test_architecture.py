@@ -60,6 +60,7 @@ ALLOWED = {
     "picture_files": {"errors", "data.decode", "data.options", "data.words", "report.grids"},
     "runs": LEAVES | {"folder", "report", "sample", "restoring", "picture_files", "data.degrade"},
     "trials": LEAVES | {"data", "folder", "metrics", "recipes", "sample"},
+    "description": {"data", "recipes", "request", "settings", "training", "trials", "_version"},
     "session": ANY,
     "launch": ANY,
     "arguments": {"errors"},

@@ -8,7 +8,17 @@ from torch.nn.utils import parametrize
 
 from cardigan import models, objectives
 from cardigan.contracts import GAN, Batch, Step, Unchanged
-from cardigan.regularizers import R1, R2, Content, GradientPenalty, Perceptual, WeightClipping, slopes, spectral_norm
+from cardigan.regularizers import (
+    R1,
+    R2,
+    Content,
+    GradientPenalty,
+    Matching,
+    Perceptual,
+    WeightClipping,
+    slopes,
+    spectral_norm,
+)
 from cardigan.training.ema import Average
 from cardigan.training.steps import Fakes, play
 
@@ -235,6 +245,29 @@ def test_the_perceptual_losss_gradient_reaches_the_generated_images_only():
     assert looked.fake.grad.abs().sum() > 0
     assert looked.real.grad is None
     assert features.weight.grad is None
+
+
+def test_matching_measures_the_discriminators_features_in_their_own_size():
+    class Seeing(Quadratic):
+        def features(self, pixels):
+            return [pixels, 100 * pixels[:, :1].square()]
+
+    real, fake = images(count=3)
+    found = Matching(weight=2.0)(step(Seeing(), real, fake))
+    one, other = (pixels.numpy() for pixels in (fake, real))
+    for at in range(3):
+        first = np.abs(one[at] - other[at]).mean() / np.abs(other).mean()
+        second = np.abs(one[at, :1] ** 2 - other[at, :1] ** 2).mean() / (other[:, :1] ** 2).mean()
+        assert float(found[at].detach()) == pytest.approx(2.0 * (first + second) / 2, rel=1e-5)
+
+
+def test_matching_moves_the_generated_images_and_not_the_features():
+    network = models.unet.Discriminator(size=16, channels=2, width=2, levels=1)
+    looked = step(network, torch.randn(2, 2, 16, 16), torch.randn(2, 2, 16, 16))
+    looked.real.requires_grad_()
+    (slope,) = torch.autograd.grad(Matching()(looked).sum(), looked.fake)
+    assert slope.abs().sum() > 0
+    assert looked.real.grad is None
 
 
 def test_weight_clipping_clamps_every_parameter_and_nothing_within():

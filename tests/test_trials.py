@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 from torch import nn
 
+from cardigan.contracts import Progress
 from cardigan.data import Store
 from cardigan.data.degrade import parse
 from cardigan.recipes import Compromise, Stage
-from cardigan.trials import MOST, HeldOut, Trials, moments
+from cardigan.trials import KEYS, MOST, Budget, HeldOut, Trials, moments
 
 
 def noise(count=6, side=16):
@@ -48,9 +49,23 @@ def recipe(choice=Compromise(price=1.0, patience=2)):  # noqa: B008
     return SimpleNamespace(choice=choice, course=stages)
 
 
+BUDGET = Budget(1000, None)
+
+
+def clock(images, *, steps=None):
+    return Progress(images=images, seconds=images / 10, steps={"generator": images if steps is None else steps})
+
+
+def take(trials, share, images, stage, *, steps=None):
+    """Measure and write down; says whether it is kept as things stand."""
+    line = trials.take(Blend(trials.held_out, share), clock(images, steps=steps), stage=stage)
+    trials.write(line)
+    return trials.kept is line
+
+
 @pytest.fixture
 def trials(held, tmp_path):
-    return Trials(tmp_path / "trials.jsonl", held, recipe())
+    return Trials(tmp_path / "trials.jsonl", held, recipe(), budget=BUDGET)
 
 
 # --- the rule ------------------------------------------------------------------------------------------------------
@@ -82,86 +97,125 @@ def test_a_stage_is_measured_at_even_distances_the_last_time_at_its_end():
     assert list(moments(0.0, 0.5, 0)) == []
 
 
-def test_measurements_are_due_in_the_stages_that_ask_for_them(trials, held):
+def test_measurements_are_due_in_the_stages_that_ask_for_them(trials):
     took = []
-    for step in range(101):
-        if trials.due(step / 100, steps=step):
-            took.append(step)
-            trials.take(
-                Blend(held, 0.5), images=step, spent=step / 100, stage="content" if step < 60 else "game", steps=step
-            )
-    assert took == [25, 50, 70, 80, 90, 100]
+    for images in range(0, 1001, 10):
+        if trials.due(clock(images)):
+            took.append(images)
+            take(trials, 0.5, images, "content" if images < 600 else "game")
+    assert took == [250, 500, 700, 800, 900, 1000]
 
 
-def test_moments_that_were_passed_at_once_are_measured_once(trials, held):
-    assert trials.due(0.95, steps=1)
-    trials.take(Blend(held, 0.5), images=1, spent=0.95, stage="game", steps=1)
-    assert not trials.due(0.99, steps=2)
-    assert trials.due(1.0, steps=2)
+def test_a_budget_in_minutes_goes_by_the_seconds(held, tmp_path):
+    trials = Trials(tmp_path / "trials.jsonl", held, recipe(), budget=Budget(None, 1.0))
+    assert not trials.due(Progress(images=10**9, seconds=14.9, steps={"generator": 1}))
+    assert trials.due(Progress(images=1, seconds=15.0, steps={"generator": 1}))
 
 
-def test_a_generator_that_has_not_moved_is_not_measured_again(trials, held):
-    trials.take(Blend(held, 0.5), images=10, spent=0.5, stage="content", steps=7)
-    assert not trials.due(0.9, steps=7)
-    assert trials.due(0.9, steps=8)
+def test_moments_that_were_passed_at_once_are_measured_once(trials):
+    assert trials.due(clock(950))
+    take(trials, 0.5, 950, "game")
+    assert not trials.due(clock(990))
+    assert trials.due(clock(1000))
 
 
-def test_going_on_measures_what_is_left_and_drops_what_lies_beyond(trials, held):
-    for images, spent, stage in ((10, 0.25, "content"), (20, 0.5, "content"), (30, 0.7, "game")):
-        trials.take(Blend(held, 0.5), images=images, spent=spent, stage=stage, steps=images)
-    again = Trials(trials.path, held, recipe(), images=20)
-    assert [line["images"] for line in again.lines] == [10, 20]
+def test_a_generator_that_has_not_moved_is_not_measured_again(trials):
+    take(trials, 0.5, 500, "content", steps=7)
+    assert not trials.due(clock(900, steps=7))
+    assert trials.due(clock(900, steps=8))
+
+
+def again(trials, *, budget=BUDGET, images=1000, stored=()):
+    return Trials(trials.path, trials.held_out, recipe(), budget=budget, images=images, stored=stored)
+
+
+def test_going_on_measures_what_is_left_and_drops_what_lies_beyond(trials):
+    for images, stage in ((250, "content"), (500, "content"), (700, "game")):
+        take(trials, 0.5, images, stage)
+    later = again(trials, images=500)
+    assert [line["images"] for line in later.lines] == [250, 500]
     assert len(trials.path.read_text().splitlines()) == 2
-    assert not again.due(0.69, steps=21)
-    assert again.due(0.7, steps=21)
+    assert not later.due(clock(690))
+    assert later.due(clock(700))
 
 
-def test_a_line_that_a_crash_cut_short_is_left_out(trials, held):
-    trials.take(Blend(held, 0.5), images=10, spent=0.25, stage="content", steps=10)
+def test_what_was_not_written_down_is_due_again(trials):
+    take(trials, 0.5, 250, "content")
+    trials.take(Blend(trials.held_out, 0.5), clock(500), stage="content")  # and killed before its generator lay safe
+    assert not trials.due(clock(600))
+    assert again(trials, images=500).due(clock(500))
+
+
+def test_lines_that_a_crash_cut_short_or_another_version_wrote_are_left_out(trials):
+    take(trials, 0.5, 250, "content")
     with trials.path.open("a") as file:
-        file.write('{"images": 2')
-    again = Trials(trials.path, held, recipe(), images=10)
-    assert len(again.lines) == len(trials.path.read_text().splitlines()) == 1
+        file.write('{"images": 300, "stage": "content"}\n{"images": 2')
+    later = again(trials)
+    assert len(later.lines) == len(trials.path.read_text().splitlines()) == 1
+
+
+def test_an_untouched_file_is_not_written_again(trials):
+    take(trials, 0.5, 250, "content")
+    before = trials.path.stat().st_mtime_ns
+    again(trials)
+    assert trials.path.stat().st_mtime_ns == before
+
+
+def test_under_another_budget_the_last_stage_competes_anew(trials):
+    for share, images, stage in ((0.4, 250, "content"), (0.5, 500, "content"), (0.6, 700, "game"), (0.7, 1000, "game")):
+        take(trials, share, images, stage)
+    assert again(trials, stored={1000}).kept["images"] == 1000
+    longer = again(trials, budget=Budget(4000, None), stored={1000})
+    assert [line["images"] for line in longer.lines] == [250, 500]
+    assert longer.kept is None
+    assert longer.due(clock(1001))  # a quarter of the new budget: the content stage goes on
+
+
+def test_a_best_generator_that_is_gone_competes_no_more(trials):
+    for share, images, stage in ((0.5, 500, "content"), (0.6, 700, "game")):
+        take(trials, share, images, stage)
+    assert again(trials, stored={700}).kept["images"] == 700
+    lost = again(trials, stored={650})
+    assert lost.kept is None
+    assert [line["stage"] for line in lost.lines] == ["content"]
 
 
 # --- what ----------------------------------------------------------------------------------------------------------
 
 
 def test_psnr_is_the_mean_over_the_held_out_images(trials, held):
-    trials.take(Blend(held, 0.5), images=10, spent=0.25, stage="content", steps=10)
+    take(trials, 0.5, 250, "content")
     (line,) = (json.loads(text) for text in trials.path.read_text().splitlines())
     halfway = (held.given.astype(float) + held.true.astype(float)) / 2
     errors = ((np.floor(halfway + 0.5).clip(0, 255) - held.true) ** 2).mean(axis=(1, 2, 3))
     assert line["psnr"] == pytest.approx(float(np.mean(10 * np.log10(255**2 / errors))), abs=0.05)
-    assert set(line) == {"images", "spent", "stage", "steps", "psnr", "texture"}
+    assert set(line) == KEYS
+    assert (line["images"], line["seconds"], line["budget"], line["steps"]) == (250, 25.0, [1000, None], 250)
 
 
-def test_the_nearer_to_the_truth_the_smaller_the_distance_in_texture(trials, held):
+def test_the_nearer_to_the_truth_the_smaller_the_distance_in_texture(trials):
     for place, share in enumerate((0.0, 0.4, 0.8, 1.0)):
-        trials.take(Blend(held, share), images=place, spent=0.1 * place, stage="content", steps=place)
+        take(trials, share, 100 * place, "content")
     distances = [line["texture"] for line in trials.lines]
     assert distances == sorted(distances, reverse=True)
     assert distances[-1] == 0.0
 
 
-def test_the_best_of_the_last_stage_is_kept_if_it_beats_the_one_before(trials, held):
-    def take(share, spent, stage):
-        return trials.take(
-            Blend(held, share), images=int(1000 * spent), spent=spent, stage=stage, steps=int(1000 * spent)
-        )
-
-    assert not take(0.4, 0.25, "content")
-    assert not take(0.5, 0.5, "content")
+def test_the_best_of_the_last_stage_is_kept_if_it_beats_the_one_before(trials):
+    assert not take(trials, 0.4, 250, "content")
+    assert not take(trials, 0.5, 500, "content")
     assert trials.kept is None
-    assert "there was no last stage" in trials.verdict
-    assert not take(0.45, 0.7, "game")
+    assert trials.verdict.endswith(
+        "dB, texture distance {:.4g}): the last stage was too short to measure one.".format(trials.lines[-1]["texture"])
+    )
+    assert not take(trials, 0.45, 700, "game")
     assert trials.kept is None
     assert "none of 1 measured in the last stage was better" in trials.verdict
-    assert take(0.6, 0.8, "game")
+    assert take(trials, 0.6, 800, "game")
     assert trials.kept["images"] == 800
-    assert not take(0.55, 0.9, "game")
+    assert not take(trials, 0.55, 900, "game")
     assert not trials.done
-    assert not take(0.55, 1.0, "game")
+    assert not take(trials, 0.55, 1000, "game")
     assert trials.done
     assert trials.verdict.startswith("Kept the generator of 800 images: PSNR ")
     assert "; before the last stage PSNR " in trials.verdict

@@ -72,7 +72,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """Of a restoration in training: the model that is to be kept as things stand."""
+        """Of a restoration in training: the model to be kept as things stand, in a folder named by images seen."""
         return self.path / "best"
 
     @property

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from cardigan import recipes
-from cardigan._version import __version__
 from cardigan.contracts import Batches
 from cardigan.data import Store, open_source, prepare
 from cardigan.data.batches import batches
 from cardigan.data.degrade import Pairs
-from cardigan.data.holding import FEWEST_PHOTOS, hold_out
+from cardigan.data.holding import hold_out
+from cardigan.description import describe
 from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder, remove_empty
@@ -25,12 +25,10 @@ from cardigan.runs import Run, add_event
 from cardigan.session import Session
 from cardigan.settings import Settings
 from cardigan.training import checkpoint as checkpoints
-from cardigan.training.loop import PLAYERS, Training
+from cardigan.training.loop import Training
 from cardigan.trials import HeldOut
 from cardigan.watchers.progress import display
 
-DEFAULT_MINUTES = 10.0
-"""The budget where neither the user nor the recipe gives one."""
 SHOWN_REAL = 64
 """Real images that are kept in the run's folder, to be shown beside the generated ones."""
 
@@ -111,26 +109,11 @@ def open_session(
     task = replace(task, minutes=request.minutes if request.images is None else None)
     check_size(request.recipe, task.height, task.width, task.channels)
     recipe = recipes.prepare(request.recipe, task, seed=request.seed, **settings.recipe)
-    conditional = bool(recipe.gan.generator.classes)
     training = Training(
         recipe.gan, optimizers=recipe.optimizers, half_life=recipe.half_life, seed=request.seed, device=device
     )
-    held, places = None, None
-    if recipe.degradation:
-        places, unseen = hold_out(store)
-        held = HeldOut.of(store, unseen, recipe.degradation, seed=request.seed)
-    drawn: Batches = batches(
-        store,
-        batch_size=recipe.batch_size,
-        seed=request.seed,
-        device=device,
-        flip=recipe.flip,
-        labels=conditional,
-        places=places,
-    )
-    if recipe.degradation:
-        drawn = Pairs(drawn, recipe.degradation, seed=request.seed)
-    config = describe(request, settings, recipe, training, store, device)
+    drawn, held = _batches(store, recipe, seed=request.seed, device=device)
+    config = describe(request, settings, recipe, training, store, held, device)
     session = Session(folder, config, settings, recipe, training, drawn, store, held, quiet)
     if previous and saved:
         _check_data(previous, store, resume=resume)
@@ -146,6 +129,23 @@ def open_session(
         session.say("\n".join(config["because"]))
         _begin(session)
     return session
+
+
+def _batches(store: Store, recipe: Recipe, *, seed: int, device: str) -> tuple[Batches, HeldOut | None]:
+    """What training draws from, and what a restoration holds out."""
+    places, unseen = hold_out(store) if recipe.degradation else (None, None)
+    drawn = batches(
+        store,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        device=device,
+        flip=recipe.flip,
+        labels=bool(recipe.gan.generator.classes),
+        places=places,
+    )
+    if recipe.degradation is None or unseen is None:
+        return drawn, None
+    return Pairs(drawn, recipe.degradation, seed=seed), HeldOut.of(store, unseen, recipe.degradation, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def open_store(
             bar.show(done / max(total, 1), f"{done:,} of {total:,} files")
 
         size = request.sides or (tuple(previous["shape"][:2]) if previous else None)
-        size = size or choose_size(source, request.recipe, settings.data, device, on_progress=show)
+        size = size or choose_size(source, request.recipe, settings.data, device, own=settings.recipe, on_progress=show)
         return prepare(source, size=size, settings=settings.data, on_progress=show)
 
 
@@ -224,71 +224,6 @@ def _check_data(previous: dict[str, Any], store: Store, *, resume: bool) -> None
         )
 
 
-def describe(
-    request: Request, settings: Settings, recipe: Recipe, training: Training, store: Store, device: str
-) -> dict[str, Any]:
-    """What ``config.json`` holds: what was asked for, and what it came to."""
-    images, minutes = request.images, request.minutes
-    if images is None and minutes is None:
-        images = recipe.passes * len(store) if recipe.passes else None
-        minutes = None if images else DEFAULT_MINUTES
-    gan, found = recipe.gan, store.scan
-    counts = np.bincount(store.labels, minlength=len(store.classes)) if store.labels is not None else []
-    return {
-        "version": __version__,
-        "torch": torch.__version__,
-        "command": request.command(),
-        "request": request.to_dict(),
-        "budget": {"images": images, "minutes": minutes},
-        "shape": list(store.shape),
-        "device": device,
-        "threads": torch.get_num_threads(),
-        "resolved": {
-            "objective": repr(gan.objective),
-            "terms": [repr(term) for term in gan.terms],
-            "projections": [repr(projection) for projection in gan.projections],
-            "augment": repr(gan.augment),
-            "generator": {"model": type(gan.generator).__module__, **gan.generator.arguments},
-            "discriminator": {"model": type(gan.discriminator).__module__, **gan.discriminator.arguments},
-            "batch_size": recipe.batch_size,
-            "optimizers": repr(recipe.optimizers),
-            "half_life": recipe.half_life,
-            "flip": recipe.flip,
-            "degradation": str(recipe.degradation) if recipe.degradation else None,
-            "stages": [f"{stage.name} until {stage.until:.0%}" for stage in recipe.stages],
-            "choice": repr(recipe.choice) if recipe.choice else None,
-        },
-        "parameters": {
-            player: sum(weight.numel() for weight in gan.network(player).parameters()) for player in PLAYERS
-        },
-        "because": list(recipe.because) + _unused_labels(store, recipe) + _nothing_held_out(store, recipe),
-        "data": {
-            "source": request.source,
-            "fingerprint": store.fingerprint,
-            "count": len(store),
-            "classes": {name: int(count) for name, count in zip(store.classes, counts, strict=True)},
-            "description": found.get("description", ""),
-            "warnings": list(found.get("warnings", ())),
-            "skipped": [list(entry) for entry in found.get("bad", ())],
-        },
-    }
-
-
-def _unused_labels(store: Store, recipe: Recipe) -> list[str]:
-    if store.labels is None or recipe.gan.generator.classes:
-        return []
-    return [f"The data has {len(store.classes)} classes, which this recipe does not use."]
-
-
-def _nothing_held_out(store: Store, recipe: Recipe) -> list[str]:
-    if recipe.degradation is None or len(hold_out(store)[1]):
-        return []
-    return [
-        f"There are fewer than {FEWEST_PHOTOS} photos, so none is held out: what is measured, and shown as restored, "
-        f"was also trained on."
-    ]
-
-
 def write_config(folder: RunFolder, config: dict[str, Any]) -> None:
     """Write ``config.json``, whole or not at all."""
     replace_durably(folder.config, json.dumps(config, indent=1).encode())
@@ -299,8 +234,9 @@ def _begin(session: Session) -> None:
     folder, store = session.folder, session.store
     folder.samples.mkdir(exist_ok=True)
     chosen = torch.randperm(len(store), generator=generator(0, "shown real images"))[:SHOWN_REAL].numpy()
-    np.save(folder.samples / "real.npy", store.images[np.sort(chosen)])
     if session.held_out:
         np.save(folder.samples / "true.npy", session.held_out.true)
         np.save(folder.samples / "given.npy", session.held_out.given)
+    else:
+        np.save(folder.samples / "real.npy", store.images[np.sort(chosen)])
     session.save()

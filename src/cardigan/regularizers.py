@@ -1,8 +1,8 @@
 """What keeps the game fair, in three kinds by *when* it acts.
 
 A **term** is added to a loss (:class:`GradientPenalty`, :class:`R1`, :class:`R2`; for generators whose answer is known
-:class:`Content`, :class:`Perceptual`); a **projection** changes the weights after a step (:class:`WeightClipping`); a
-**parametrisation** changes what the weights are, before training (:func:`spectral_norm`).
+:class:`Content`, :class:`Matching`, :class:`Perceptual`); a **projection** changes the weights after a step
+(:class:`WeightClipping`); a **parametrisation** changes what the weights are, before training (:func:`spectral_norm`).
 """
 
 from collections.abc import Callable, Sequence
@@ -169,6 +169,38 @@ class Perceptual:
         distances = [
             (F.normalize(one, dim=1) - F.normalize(other, dim=1)).square().sum(dim=1).flatten(1).mean(dim=1)
             for one, other in zip(*depths, strict=True)
+        ]
+        return self.weight * torch.stack(distances).mean(dim=0)
+
+
+@dataclass(frozen=True)
+class Matching:
+    """How far apart the generator's image and the true one are for the discriminator itself, at each of its levels.
+
+    A perceptual loss that needs no other network: what the discriminator looks at, the generator is told to get right
+    in place. Each level counts alike, whatever the scale of its maps. The discriminator must have
+    ``features(images) -> list of maps``.
+
+    Source: *High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs*, Wang et al., 2018; first
+    in *Autoencoding beyond pixels using a learned similarity metric*, Larsen et al., 2016.
+
+    Args:
+        weight: of the mean absolute difference, measured in the mean size of the true image's features.
+    """
+
+    weight: float = 0.1
+    every: int = field(default=1, init=False, repr=False)
+    name: str = field(default="matching", init=False, repr=False)
+    player: Player = field(default="generator", init=False, repr=False)
+
+    def __call__(self, step: Step) -> Tensor:
+        """One value per image, (B,)."""
+        features: Callable[[Tensor], list[Tensor]] = step.gan.discriminator.features  # pyright: ignore
+        with torch.no_grad():
+            true = features(step.real)
+        distances = [
+            (mine - theirs).abs().flatten(1).mean(dim=1) / theirs.abs().mean().clamp(min=1e-6)
+            for mine, theirs in zip(features(step.fake), true, strict=True)
         ]
         return self.weight * torch.stack(distances).mean(dim=0)
 

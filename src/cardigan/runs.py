@@ -1,5 +1,6 @@
 """A run that was trained, or is being trained: open it, draw from it, look at it."""
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -125,13 +126,13 @@ class Run:
         Raises:
             CardiganError: if the run does not restore, nothing was published yet, or the picture cannot be read.
         """
-        facts = self._opened()[1]
+        network, facts = self._opened(self.folder.pretrained if faithful else None)
         if "degrade" not in facts:
             raise CardiganError(
                 f"{self.path} draws images and restores none. Type: cardigan sample {self.path}\n"
                 f"To restore, first type: cardigan train PHOTOS --recipe restore"
             )
-        network = self._opened(self.folder.pretrained if faithful else None)[0].to(device)
+        network = network if device == "cpu" else copy.deepcopy(network).to(device)
         pixels = picture if isinstance(picture, np.ndarray) else read_picture(Path(picture))
         return restore(network, pixels, degradation=parse(facts["degrade"]), on_tile=on_tile)
 
@@ -143,10 +144,16 @@ class Run:
         """A published generator, by default the one that was kept, and its facts."""
         folder = folder or self.folder.generator
         if folder not in self._loaded:
-            if not (self.folder.generator / "config.json").exists():
+            if not (folder / "config.json").exists():
+                if folder == self.folder.pretrained and (self.folder.generator / "config.json").exists():
+                    raise CardiganError(
+                        f"{self.path} has no generator from before the game: {folder.name}/ is missing. Restore without "
+                        f"--faithful, by the generator that was kept."
+                    )
+                soft = folder != self.folder.pretrained and (self.folder.pretrained / "config.json").exists()
                 raise CardiganError(
                     f"{self.path} has no generator yet: training has not finished. Run its train command again; it "
-                    f"goes on where it stopped."
+                    f"goes on where it stopped." + soft * " The generator before the game is there: restore --faithful."
                 )
             self._loaded[folder] = load_generator(folder)
         return self._loaded[folder]
@@ -206,7 +213,13 @@ class Run:
     def _restored(self) -> dict[str, Any]:
         """What a report shows of a generator that restores: held-out pieces as given, between, restored and true."""
         network, facts = self._opened()
-        given, true = (np.load(self.folder.samples / f"{name}.npy", allow_pickle=False) for name in ("given", "true"))
+        paths = [self.folder.samples / f"{name}.npy" for name in ("given", "true")]
+        if missing := [path for path in paths if not path.exists()]:
+            raise CardiganError(
+                f"{missing[0]} is missing, so a report has no pictures to compare. Bring it back from a copy of the "
+                f"run; its generator works without it."
+            )
+        given, true = (np.load(path, allow_pickle=False) for path in paths)
         chosen = np.linspace(0, len(true) - 1, min(COMPARED, len(true))).round().astype(int)
         given, true = given[chosen], true[chosen]
         source = to_float(torch.from_numpy(given))

@@ -1,6 +1,7 @@
 """One sitting of a run: from its newest checkpoint to the end of its budget."""
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -17,12 +18,12 @@ from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder
 from cardigan.interrupts import InterruptedRunError, Interrupts
 from cardigan.recipes import Recipe
-from cardigan.runs import Run, add_event
+from cardigan.runs import Run, add_event, read_events
 from cardigan.sample import load_generator, publish
 from cardigan.settings import Settings
 from cardigan.training import checkpoint as checkpoints
 from cardigan.training.loop import NonFiniteError, Training, fit
-from cardigan.trials import HeldOut, Trials
+from cardigan.trials import Budget, HeldOut, Trials
 from cardigan.watchers.progress import display, sentence
 from cardigan.watchers.records import RecordsWriter
 from cardigan.watchers.snapshots import Snapshots
@@ -54,8 +55,13 @@ class Session:
     @property
     def spent(self) -> float:
         """The share of the budget that is spent, 0 to 1 and a little beyond."""
-        budget, progress = self.config["budget"], self.training.progress
-        return progress.images / budget["images"] if budget["images"] else progress.seconds / (60 * budget["minutes"])
+        progress = self.training.progress
+        return self.budget.share(images=progress.images, seconds=progress.seconds)
+
+    @property
+    def budget(self) -> Budget:
+        """What the run may spend."""
+        return Budget(**self.config["budget"])
 
     def train(self) -> None:
         """Go to the end of the budget, rolling back a bounded number of times if a number is no longer finite."""
@@ -121,7 +127,7 @@ class Session:
 
     def _turns(self) -> Iterator[StepRecord]:
         """Every turn that is left, stage by stage."""
-        images, minutes = self.config["budget"]["images"], self.config["budget"]["minutes"]
+        images, minutes = self.budget.images, self.budget.minutes
         start = 0.0
         for stage in self.recipe.course:
             # The same networks under another objective: the optimizers do not notice.
@@ -131,7 +137,7 @@ class Session:
                 self.batches,
                 turns=stage.turns,
                 images=images,
-                seconds=None if images else 60 * minutes,
+                seconds=60 * minutes if minutes else None,
                 schedule=stage.schedule,
                 part=(start, stage.until),
             ):
@@ -142,22 +148,31 @@ class Session:
     def _trials(self) -> Trials | None:
         if self.held_out is None:
             return None
-        images = self.training.progress.images
-        return Trials(self.folder.trials, self.held_out, self.recipe, images=images)
+        return Trials(
+            self.folder.trials,
+            self.held_out,
+            self.recipe,
+            budget=self.budget,
+            images=self.training.progress.images,
+            stored={int(path.parent.name) for path in self.folder.best.glob("[0-9]*/config.json")},
+        )
 
     def _measure(self, trials: Trials | None) -> None:
         """Measure the generator on held-out images where that is due, and put it aside if it is worth keeping."""
         progress = self.training.progress
-        if trials is None or not trials.due(self.spent, steps=progress.steps["generator"]):
+        if trials is None or not trials.due(progress):
             return
         self.save()  # before the measurement, so that nobody can be set back behind it
-        network, images = self.training.published(self.batches, images=SNAPSHOT_IMAGES), progress.images
-        steps = progress.steps["generator"]
-        kept = trials.take(network, images=images, spent=self.spent, stage=self.stage, steps=steps)
+        network = self.training.published(self.batches, images=SNAPSHOT_IMAGES)
+        line = trials.take(network, progress, stage=self.stage)
         if not trials.is_last(self.stage):
-            self._publish(network, self.folder.pretrained, images=images)
-        elif kept:
-            self._publish(network, self.folder.best, images=images)
+            self._publish(network, self.folder.pretrained, images=progress.images)
+        elif trials.kept is line:
+            self._publish(network, self.folder.best / str(progress.images), images=progress.images)
+        trials.write(line)
+        for older in self.folder.best.glob("*"):
+            if trials.kept and older.name != str(trials.kept["images"]):
+                shutil.rmtree(older)
 
     def _publish(self, network: GeneratorNetwork, folder: Path, *, images: int) -> None:
         facts = {
@@ -213,8 +228,10 @@ class Session:
         images = self.training.progress.images
         self._snapshots().take(network, images=images)
         if trials:
-            network, facts = load_generator(self.folder.best if trials.kept else self.folder.pretrained)
-            add_event(self.folder, trials.verdict, images=images)
+            kept = self.folder.best / str(trials.kept["images"]) if trials.kept else self.folder.pretrained
+            network, facts = load_generator(kept)
+            if trials.verdict not in (event["text"] for event in read_events(self.folder)):
+                add_event(self.folder, trials.verdict, images=images)
             self.say(trials.verdict)
             images = facts["images"]
         self._publish(network, self.folder.generator, images=images)

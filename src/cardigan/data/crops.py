@@ -48,7 +48,9 @@ def large_image(path: Path) -> Source:
             description=f"one image of {wide}x{high}, cut into {counted(len(items), 'crop')} of {width}x{height}",
             items=items,
             key=f"{hashlib.sha256(content).hexdigest()} crops {height}x{width} {len(items)}",
-            remarks=("The crops overlap: none of them can be held out to test for copying.",),
+            remarks=()
+            if settings.fit == "cut"
+            else ("The crops overlap: none of them can be held out to test for copying.",),
             crops=None,
         )
 

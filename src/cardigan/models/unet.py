@@ -170,25 +170,34 @@ class Discriminator(DiscriminatorNetwork):
         super().__init__()
         self.arguments = {"size": size, "channels": channels, "classes": classes, "width": width, "levels": levels}
         self.classes = classes
-        layers: list[nn.Module] = []
+        self.layers = nn.ModuleList()
         before = channels
         for level in range(levels):
             after = width * min(2**level, 4)
-            layers += [
-                nn.Conv2d(before, after, 3, padding=1),
-                nn.LeakyReLU(0.2, inplace=True),
-                nn.Conv2d(after, after, 4, stride=2, padding=1),
-                nn.LeakyReLU(0.2, inplace=True),
-            ]
+            self.layers.append(
+                nn.Sequential(
+                    nn.Conv2d(before, after, 3, padding=1),
+                    nn.LeakyReLU(0.2, inplace=True),
+                    nn.Conv2d(after, after, 4, stride=2, padding=1),
+                    nn.LeakyReLU(0.2, inplace=True),
+                )
+            )
             before = after
-        self.layers = nn.Sequential(*layers)
         self.head = nn.Conv2d(before, 1, 3, padding=1)
         self.projection = Projection(classes=classes, features=before) if classes else None
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """What the critic sees of images (B, C, H, W), at each of its levels: maps (B, F, h, w)."""
+        found, maps = [], images
+        for level in self.layers:
+            maps = level(maps)
+            found.append(maps)
+        return found
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) in, logits (B, K) out, one for each patch."""
         check_labels(labels, self.classes)
-        maps = self.layers(images)
+        maps = self.features(images)[-1]
         logits = self.head(maps).flatten(1)
         if self.projection is not None and labels is not None:
             logits = logits + self.projection(maps.mean(dim=(2, 3)), labels)

@@ -94,7 +94,7 @@ class Compromise:
     """
 
     price: float = 1.0
-    patience: int = 5
+    patience: int = 8
 
     def best(self, before: tuple[float, float], trials: Sequence[tuple[float, float]]) -> int | None:
         """The place of the best trial, None for the generator from before.

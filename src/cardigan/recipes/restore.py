@@ -5,7 +5,8 @@ photos; then both play for a short while, in turns that adapt. How long is measu
 and again, and kept is the generator with the most lifelike texture that has not lost more than `price` decibels.
 
 Source: stages and adaptive turns are NoGAN's (*DeOldify*, Antic, Howard and Manor, 2019); content and patches are
-*Image-to-Image Translation with Conditional Adversarial Networks*, Isola et al., 2017; the trade is *The
+*Image-to-Image Translation with Conditional Adversarial Networks*, Isola et al., 2017; matching is *High-Resolution
+Image Synthesis and Semantic Manipulation with Conditional GANs*, Wang et al., 2018; the trade is *The
 Perception-Distortion Tradeoff*, Blau and Michaeli, 2018.
 Expect: see docs/restoration.md.
 """
@@ -50,7 +51,8 @@ def recipe(
     batch_size: BatchSize = 8,
     learning_rate: Rate = 5e-4,
     content: Rate = 1.0,
-    game: Weight = 0.01,
+    game: Weight = 0.005,
+    matching: Weight = 0.1,
     threshold: Rate = 1.6,
     price: Weight = 1.0,
     patience: Count = 8,
@@ -76,9 +78,9 @@ def recipe(
         generator=unet.Generator(**shape, width=width, levels=levels, blocks=blocks),
         discriminator=regularizers.spectral_norm(unet.Discriminator(**shape, width=discriminator_width)),
         objective=objectives.scaled(objectives.hinge(), generator=game),
-        terms=(regularizers.Content(content),),
+        terms=(regularizers.Content(content), regularizers.Matching(matching)),
     )
-    alone = replace(gan, objective=replace(gan.objective, generator=None))
+    alone = replace(gan, objective=replace(gan.objective, generator=None), terms=(regularizers.Content(content),))
     return Recipe(
         gan,
         batch_size=batch_size,
@@ -90,8 +92,8 @@ def recipe(
         flip=flip,
         degradation=degradation,
         stages=(
-            Stage("content", 0.6, alone, alternate(discriminator=0), linear(to=0.05, start=0.4), trials=6),
-            Stage("critic", 0.7, gan, alternate(generator=0), constant(0.2)),
+            Stage("content", 0.4, alone, alternate(discriminator=0), linear(to=0.05, start=0.4), trials=6),
+            Stage("critic", 0.5, gan, alternate(generator=0), constant(0.2)),
             Stage("game", 1.0, gan, adaptive(discriminator=threshold), constant(0.2), trials=20),
         ),
         choice=Compromise(price=price, patience=patience),

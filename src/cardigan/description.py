@@ -1,0 +1,89 @@
+"""What a run's ``config.json`` says: what was asked for, and what it came to."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from cardigan._version import __version__
+from cardigan.data import Store
+from cardigan.data.holding import FEWEST_PHOTOS
+from cardigan.recipes import Recipe
+from cardigan.request import Request
+from cardigan.settings import Settings
+from cardigan.training.loop import PLAYERS, Training
+from cardigan.trials import HeldOut
+
+DEFAULT_MINUTES = 10.0
+"""The budget where neither the user nor the recipe gives one."""
+
+
+def describe(
+    request: Request,
+    settings: Settings,
+    recipe: Recipe,
+    training: Training,
+    store: Store,
+    held: HeldOut | None,
+    device: str,
+) -> dict[str, Any]:
+    """What ``config.json`` holds: what was asked for, and what it came to."""
+    images, minutes = request.images, request.minutes
+    if images is None and minutes is None:
+        images = recipe.passes * len(store) if recipe.passes else None
+        minutes = None if images else DEFAULT_MINUTES
+    gan, found = recipe.gan, store.scan
+    counts = np.bincount(store.labels, minlength=len(store.classes)) if store.labels is not None else []
+    return {
+        "version": __version__,
+        "torch": torch.__version__,
+        "command": request.command(),
+        "request": request.to_dict(),
+        "budget": {"images": images, "minutes": minutes},
+        "shape": list(store.shape),
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "resolved": {
+            "objective": repr(gan.objective),
+            "terms": [repr(term) for term in gan.terms],
+            "projections": [repr(projection) for projection in gan.projections],
+            "augment": repr(gan.augment),
+            "generator": {"model": type(gan.generator).__module__, **gan.generator.arguments},
+            "discriminator": {"model": type(gan.discriminator).__module__, **gan.discriminator.arguments},
+            "batch_size": recipe.batch_size,
+            "optimizers": repr(recipe.optimizers),
+            "half_life": recipe.half_life,
+            "flip": recipe.flip,
+            "degradation": str(recipe.degradation) if recipe.degradation else None,
+            "stages": [f"{stage.name} until {stage.until:.0%}" for stage in recipe.stages],
+            "choice": repr(recipe.choice) if recipe.choice else None,
+        },
+        "parameters": {
+            player: sum(weight.numel() for weight in gan.network(player).parameters()) for player in PLAYERS
+        },
+        "because": list(recipe.because) + _unused_labels(store, recipe) + _nothing_held_out(held),
+        "data": {
+            "source": request.source,
+            "fingerprint": store.fingerprint,
+            "count": len(store),
+            "classes": {name: int(count) for name, count in zip(store.classes, counts, strict=True)},
+            "description": found.get("description", ""),
+            "warnings": list(found.get("warnings", ())),
+            "skipped": [list(entry) for entry in found.get("bad", ())],
+        },
+    }
+
+
+def _unused_labels(store: Store, recipe: Recipe) -> list[str]:
+    if store.labels is None or recipe.gan.generator.classes:
+        return []
+    return [f"The data has {len(store.classes)} classes, which this recipe does not use."]
+
+
+def _nothing_held_out(held: HeldOut | None) -> list[str]:
+    if held is None or held.unseen:
+        return []
+    return [
+        f"There are fewer than {FEWEST_PHOTOS} photos, so none is held out: what is measured, and shown as restored, "
+        f"was also trained on."
+    ]
