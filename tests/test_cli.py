@@ -428,8 +428,8 @@ def test_a_run_that_draws_restores_nothing_and_the_reverse(capsys, run, restorin
 def test_a_faithful_generator_that_is_missing_is_told(capsys, restoring, photo):
     shutil.rmtree(restoring / "pretrained")
     assert failure(capsys, "restore", restoring, "photo.png", "--faithful") == (
-        f"{restoring} has no generator from before the game: pretrained/ is missing. Restore without --faithful, by the "
-        "generator that was kept."
+        f"{restoring} has no generator from before the game: pretrained/ is missing. Restore without --faithful, by "
+        "the generator that was kept."
     )
 
 

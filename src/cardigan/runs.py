@@ -147,8 +147,8 @@ class Run:
             if not (folder / "config.json").exists():
                 if folder == self.folder.pretrained and (self.folder.generator / "config.json").exists():
                     raise CardiganError(
-                        f"{self.path} has no generator from before the game: {folder.name}/ is missing. Restore without "
-                        f"--faithful, by the generator that was kept."
+                        f"{self.path} has no generator from before the game: {folder.name}/ is missing. Restore "
+                        f"without --faithful, by the generator that was kept."
                     )
                 soft = folder != self.folder.pretrained and (self.folder.pretrained / "config.json").exists()
                 raise CardiganError(

@@ -23,6 +23,9 @@ RESIDENT_SHARE = 0.5
 class StoredBatches:
     """Batches of a store's images in an endless row of shuffled passes.
 
+    Attributes:
+        count: images in one pass.
+
     Args:
         store: the images.
         batch_size: images in each batch.
@@ -58,7 +61,7 @@ class StoredBatches:
             )
         self.batch_size, self.seed, self.flip = batch_size, seed, flip
         self.device = torch.device(device)
-        self._count = count
+        self.count = count
         self._labels = None
         if labels and store.labels is not None:
             self._labels = torch.from_numpy(np.array(store.labels)).to(self.device)
@@ -86,7 +89,7 @@ class StoredBatches:
         """Where in the store the batch's images lie; a batch may straddle two passes."""
         parts, position, wanted = [], images, self.batch_size
         while wanted:
-            number, start = divmod(position, self._count)
+            number, start = divmod(position, self.count)
             part = self._pass(number)[start : start + wanted]
             parts.append(part)
             position, wanted = position + len(part), wanted - len(part)
@@ -94,7 +97,7 @@ class StoredBatches:
 
     def _pass(self, number: int) -> Tensor:
         if self._order is None or self._order[0] != number:
-            shuffled = torch.randperm(self._count, generator=generator(self.seed, "order", number))
+            shuffled = torch.randperm(self.count, generator=generator(self.seed, "order", number))
             self._order = number, self._chosen[shuffled]
         return self._order[1]
 

@@ -39,8 +39,8 @@ class GANLearner(Duel):
         switch_eval: the network that does not play is in evaluation mode.
         show_img: keep a picture of generated images after each epoch.
         clip: clip the critic's weights after each of its steps.
-        cbs: more callbacks. If a :class:`GANTrainer` is among them, ``gen_first``, ``switch_eval``, ``show_img`` and
-            ``clip`` are what it says, and not read here.
+        cbs: more callbacks. If a :class:`GANTrainer` is among them, ``gen_first``, ``switch_eval`` and ``show_img`` are
+            what it says, and not read here; so is ``clip`` if it names one.
         metrics: functions of generated images and targets. ``gen_loss`` and ``crit_loss`` are always there, of the
             training batches smoothed.
         loss_func: None, for the two losses are the loss.
@@ -101,6 +101,8 @@ class GANLearner(Duel):
         if not trainers:
             trainers.append(GANTrainer(clip=clip, switch_eval=switch_eval, gen_first=gen_first, show_img=show_img))
             callbacks.append(trainers[0])
+        if trainers[0].clip is None:  # a Wasserstein critic must not lose its clipping to a trainer that names none
+            trainers[0].clip = clip
         self._clip = trainers[0].clip
         dls = passes_of(dls, generator, critic)
         super().__init__(
