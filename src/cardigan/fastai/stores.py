@@ -88,7 +88,7 @@ def _passes(data: Any, generator: nn.Module, critic: nn.Module) -> StoredPasses:
         # Nobody has asked for the labels of a plain store, so networks without classes may be trained on it.
         drawn = batches(data, batch_size=min(64, len(data)), device=pick_device("auto"), labels=not refusing)
         return StoredPasses(drawn, count=len(data), noise=noise, labels=True)
-    count = getattr(getattr(data, "batches", data), "_count", None)
+    count = getattr(getattr(data, "batches", data), "count", None)
     if not isinstance(count, int):
         raise CardiganError(
             f"{type(data).__name__} does not say how many images one pass has; expected a store, or batches of one. "
