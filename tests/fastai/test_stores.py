@@ -129,7 +129,7 @@ def test_batches_of_nobody_knows_how_many_images_are_refused():
 @pytest.mark.parametrize("pair", [True, False])
 def test_networks_go_where_the_batches_are(pair):
     class There:
-        batch_size, _count, device = 4, 8, torch.device("cuda")
+        batch_size, count, device = 4, 8, torch.device("cuda")
 
         def at(self, images):
             return batches(store(), batch_size=4).at(images)
