@@ -2,9 +2,9 @@
 
     python benchmarks/fastai_wgan.py faces-128.zip --epochs 20 --pictures docs/images
 
-Only the data's path, the batch size and the number of epochs differ from the document. After each epoch the critic's
-estimate of the Wasserstein distance between real and generated images is printed (the mean over the epoch of real minus
-fake), and samples of one noise are kept from before the first and after the last epoch.
+Only the data's path, the batch size, the width and the number of epochs differ from the document. After each epoch the
+critic's estimate of the Wasserstein distance between real and generated images is printed (real minus fake), and
+samples of one noise are kept from before the first and after the last epoch.
 """
 
 import argparse
@@ -25,6 +25,7 @@ parser.add_argument("images", type=Path, help="a zip of photos")
 parser.add_argument("--epochs", type=int, default=20)
 parser.add_argument("--bs", type=int, default=32)
 parser.add_argument("--size", type=int, default=64)
+parser.add_argument("--n-features", type=int, default=64)
 parser.add_argument("--pictures", type=Path, default=Path())
 asked = parser.parse_args()
 
@@ -43,10 +44,11 @@ with TemporaryDirectory() as folder:
         batch_tfms=Normalize.from_stats(torch.tensor([0.5, 0.5, 0.5]), torch.tensor([0.5, 0.5, 0.5])),  # noqa: F405
     )
     dls = dblock.dataloaders(folder, path=folder, bs=asked.bs)
-generator = basic_generator(asked.size, n_channels=3, n_extra_layers=1)  # noqa: F405
+generator = basic_generator(asked.size, n_channels=3, n_features=asked.n_features, n_extra_layers=1)  # noqa: F405
 critic = basic_critic(  # noqa: F405
     asked.size,
     n_channels=3,
+    n_features=asked.n_features,
     n_extra_layers=1,
     act_cls=partial(nn.LeakyReLU, negative_slope=0.2),  # noqa: F405
 )

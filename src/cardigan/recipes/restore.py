@@ -51,8 +51,8 @@ def recipe(
     batch_size: BatchSize = 8,
     learning_rate: Rate = 5e-4,
     content: Rate = 1.0,
-    game: Weight = 0.005,
-    matching: Weight = 0.1,
+    game: Weight = 0.01,
+    matching: Weight = 0.0,
     threshold: Rate = 1.6,
     price: Weight = 1.0,
     patience: Count = 8,
@@ -78,9 +78,11 @@ def recipe(
         generator=unet.Generator(**shape, width=width, levels=levels, blocks=blocks),
         discriminator=regularizers.spectral_norm(unet.Discriminator(**shape, width=discriminator_width)),
         objective=objectives.scaled(objectives.hinge(), generator=game),
-        terms=(regularizers.Content(content), regularizers.Matching(matching)),
+        terms=(regularizers.Content(content),),
     )
-    alone = replace(gan, objective=replace(gan.objective, generator=None), terms=(regularizers.Content(content),))
+    alone = replace(gan, objective=replace(gan.objective, generator=None))
+    if matching:
+        gan = replace(gan, terms=(*gan.terms, regularizers.Matching(matching)))
     return Recipe(
         gan,
         batch_size=batch_size,
@@ -92,8 +94,8 @@ def recipe(
         flip=flip,
         degradation=degradation,
         stages=(
-            Stage("content", 0.4, alone, alternate(discriminator=0), linear(to=0.05, start=0.4), trials=6),
-            Stage("critic", 0.5, gan, alternate(generator=0), constant(0.2)),
+            Stage("content", 0.6, alone, alternate(discriminator=0), linear(to=0.05, start=0.4), trials=6),
+            Stage("critic", 0.7, gan, alternate(generator=0), constant(0.2)),
             Stage("game", 1.0, gan, adaptive(discriminator=threshold), constant(0.2), trials=20),
         ),
         choice=Compromise(price=price, patience=patience),
