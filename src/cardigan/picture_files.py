@@ -108,7 +108,7 @@ def save_result(pixels: Pixels, path: Path) -> None:
     """Write pixels, uint8 (H, W, C), as a PNG that says it is a result; the file appears whole or not at all."""
     told, buffer = PngInfo(), io.BytesIO()
     told.add_text("Software", SOFTWARE)
-    to_pillow(pixels).save(buffer, format="PNG", optimize=True, pnginfo=told)
+    to_pillow(pixels).save(buffer, format="PNG", pnginfo=told)  # optimizing a large picture takes minutes
     write_bytes(buffer.getvalue(), path)
 
 
