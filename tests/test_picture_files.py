@@ -159,7 +159,7 @@ def test_nothing_is_written_over_where_pictures_come_from(tmp_path):
     assert names(plan([link], tmp_path)[0], tmp_path) == ["a-2.png"], "the link's target"
     assert names(plan([link], link.parent)[0], link.parent) == ["a-2.png"], "the link itself"
     (tmp_path / "b-2.png").symlink_to(tmp_path / "gone.png")
-    assert names(plan([b], tmp_path)[0], tmp_path) == ["b-3.png"], "a link to what is gone for now"
+    assert names(plan([b], tmp_path)[0], tmp_path) == ["b-3.png"], "a link that points nowhere is a name that is taken"
 
 
 def test_a_folder_is_read_with_its_sub_folders(tmp_path):
