@@ -8,7 +8,7 @@ by keyword and return one value per logit, unreduced.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,10 @@ class GeneratorNetwork(nn.Module):
         """The shape of what one image starts from."""
         return (self.latent,) if self.latent else self.shape
 
+    def scales(self, source: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The images, and after them smaller ones of the same, if the discriminator is to be shown several scales."""
+        return (self(source, labels),)
+
 
 class DiscriminatorNetwork(nn.Module):
     """What a discriminator promises: ``(images, labels) -> logits`` (B, K), raw, high meaning real.
@@ -55,6 +59,16 @@ class DiscriminatorNetwork(nn.Module):
     classes: int
     arguments: dict[str, Any]
     independent: bool = False
+
+    def examine(self, images: Tensor, labels: Tensor | None = None, *smaller: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The logits, and the maps (B, F, h, w) they were made from, the last one last, for terms that read more.
+
+        Args:
+            images: (B, C, H, W) in [-1, 1].
+            labels: their classes, (B,), or None.
+            *smaller: the same images at smaller scales, from a generator that draws several.
+        """
+        return self(images, labels, *smaller), []
 
 
 @dataclass(frozen=True)
@@ -147,6 +161,8 @@ class Step:
         player: whose step this is.
         real: the real images, (B, C, H, W) in [-1, 1], before augmentation.
         fake: the generated images, likewise; detached from the generator in the discriminator's step.
+        shown: the real images as the discriminator saw them, augmented; None where nobody showed them.
+        maps: what the discriminator made of them on the way to its logits, as its ``examine`` tells.
         labels: the classes of the real images, (B,), or None.
         fake_labels: the classes that the generator was asked for, (B,), or None.
         real_logits: the discriminator on the augmented real images, (B, K); None where nobody asked for them.
@@ -164,6 +180,8 @@ class Step:
     fake_logits: Tensor | None
     source: Tensor
     gan: "GAN"
+    shown: Tensor | None = None
+    maps: Sequence[Tensor] = ()
 
 
 class Term(Protocol):
@@ -207,6 +225,19 @@ class Augment(Protocol):
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) in, images of the same shape out."""
+        ...
+
+
+@runtime_checkable
+class Adaptive(Protocol):
+    """An augmentation that learns from the game how much to do; a module, so that checkpoints keep its buffers."""
+
+    def observe(self, real_logits: Tensor, *, images: int) -> None:
+        """See the logits of real images, (B, K), after a step of the discriminator on ``images`` images."""
+        ...
+
+    def gauges(self) -> dict[str, Tensor]:
+        """Scalars to be recorded."""
         ...
 
 
@@ -256,9 +287,11 @@ class GAN:
         return self.generator if player == "generator" else self.discriminator
 
     def to(self, device: torch.device | str) -> "GAN":
-        """Move both networks to ``device``, in place."""
+        """Move both networks, and an augmentation that is a module, to ``device``, in place."""
         self.generator.to(device)
         self.discriminator.to(device)
+        if isinstance(self.augment, nn.Module):
+            self.augment.to(device)
         return self
 
 
@@ -301,11 +334,13 @@ class StepRecord:
         progress: the clock after the turn, a copy that stands still.
         losses: every named loss, such as ``"discriminator/adversarial"``, as a scalar tensor.
         logits: the mean logit of ``"real"`` and ``"fake"`` images, as scalar tensors.
+        gauges: other numbers, such as the probability of an adaptive augmentation, as scalar tensors.
     """
 
     progress: Progress
     losses: dict[str, Tensor]
     logits: dict[str, Tensor]
+    gauges: dict[str, Tensor] = field(default_factory=dict)
 
     def __str__(self) -> str:
         losses = ", ".join(f"{name} {float(value):.3g}" for name, value in self.losses.items())

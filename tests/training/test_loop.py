@@ -632,3 +632,33 @@ def test_two_infinities_do_not_cancel():
 
 def test_an_objective_is_named_in_its_repr():
     assert repr(Objective(lambda **_: None, lambda **_: None, name="mine(3)")) == "mine(3)"
+
+
+class Watching(nn.Module):
+    """An augmentation that counts what it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen: list[tuple[tuple[int, ...], int]] = []
+        self.register_buffer("total", torch.zeros(()))
+
+    def forward(self, images):
+        return images + self.total
+
+    def observe(self, real_logits, *, images):
+        assert not real_logits.requires_grad
+        self.seen.append((tuple(real_logits.shape), images))
+        self.total += 1
+
+    def gauges(self):
+        return {"total": self.total.clone()}
+
+
+def test_an_adaptive_augmentation_sees_each_step_of_the_discriminator_and_is_recorded():
+    watching = Watching()
+    training = Training(connected(augment=watching))
+    turns = alternate(discriminator=2, generator=1)
+    records = list(fit(training, Images(classes=0), turns=turns, images=6 * BATCH))
+    assert watching.seen == [((BATCH, 1), BATCH)] * training.progress.steps["discriminator"]
+    assert [float(record.gauges["total"]) for record in records] == [1, 2, 2, 3, 4, 4]
+    assert next(fit(Training(connected()), Images(classes=0), images=BATCH)).gauges == {}

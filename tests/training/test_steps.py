@@ -84,7 +84,7 @@ def test_losses_are_the_objective_on_what_the_discriminator_says(classes):
     told = play(gan, "discriminator", batch, fakes, steps=0)
     assert list(told.losses) == ["adversarial"]
     torch.testing.assert_close(told.total, (F.softplus(-real) + F.softplus(fake)).mean())
-    torch.testing.assert_close(told.logits, {"real": real.mean().detach(), "fake": fake.mean().detach()})
+    torch.testing.assert_close(told.logits, {"real": real.detach(), "fake": fake.detach()})
     told = play(gan, "generator", batch, fakes, steps=0)
     torch.testing.assert_close(told.total, F.softplus(-fake).mean())
     assert list(told.logits) == ["fake"]
@@ -161,3 +161,62 @@ def test_images_ask_for_no_gradients_when_no_term_is_due():
     for step, asked in ((0, True), (1, False), (2, True)):
         play(gan, "discriminator", batch, draw_fakes(gan, batch, rng(), graph=False), steps=step)
         assert discriminator.asked == asked
+
+
+class Scaled(models.mlp.Generator):
+    """Draws a second scale of its own."""
+
+    def scales(self, source, labels=None):
+        return self(source, labels), -torch.ones(len(source), 1, 4, 4)
+
+
+class Examining(models.mlp.Discriminator):
+    """Tells the images as its maps, and adds the mean of the smaller images to its logits."""
+
+    def examine(self, images, labels=None, *smaller):
+        self.asked = [*getattr(self, "asked", []), [images.shape[0], *(small.requires_grad for small in smaller)]]
+        return super().forward(images, labels) + sum(small.mean() for small in smaller), [images, 3 * images]
+
+    def forward(self, images, labels=None, *smaller):
+        return self.examine(images, labels, *smaller)[0]
+
+
+def test_smaller_scales_of_the_fakes_are_augmented_and_shown():
+    gan = GAN(Scaled(size=8, latent=4), Examining(size=8, hidden=(8,)), objectives.hinge(), augment=Double())
+    batch = batch_of()
+    fakes = draw_fakes(gan, batch, rng(), graph=True)
+    assert [small.shape for small in fakes.smaller] == [(6, 1, 4, 4)]
+    plain = models.mlp.Discriminator.forward(gan.discriminator, 2 * fakes.images)
+    for player in ("discriminator", "generator"):
+        told = play(gan, player, batch, fakes, steps=0)
+        torch.testing.assert_close(told.logits["fake"], (plain - 2).detach())
+
+
+def test_smaller_scales_carry_no_graph_into_the_discriminators_step():
+    gan = GAN(Scaled(size=8, latent=4), Examining(size=8, hidden=(8,)), objectives.hinge())
+    fakes = draw_fakes(gan, batch_of(), rng(), graph=True)
+    fakes.smaller[0].requires_grad_()
+    play(gan, "discriminator", batch_of(), fakes, steps=0)
+    assert gan.discriminator.asked == [[6], [6, False]]
+
+
+@pytest.mark.parametrize("independent", [False, True])
+def test_terms_read_what_the_discriminator_was_shown_and_made_of_it(independent):
+    """Of the real images only, also where both kinds are judged in one pass."""
+    spy = Spy()
+    discriminator = Examining(size=8, hidden=(8,))
+    discriminator.independent = independent
+    gan = GAN(models.mlp.Generator(size=8, latent=4), discriminator, objectives.hinge(), (spy,), augment=Double())
+    batch = batch_of()
+    play(gan, "discriminator", batch, draw_fakes(gan, batch, rng(), graph=False), steps=0)
+    assert [count for count, *_ in discriminator.asked] == ([12] if independent else [6, 6])
+    (step,) = spy.seen
+    assert torch.equal(step.shown, 2 * batch.real)
+    assert [torch.equal(mine, k * 2 * batch.real) for mine, k in zip(step.maps, (1, 3), strict=True)] == [True, True]
+
+
+def test_a_discriminator_that_tells_no_maps_gives_none():
+    spy = Spy()
+    gan, batch = gan_of(terms=(spy,)), batch_of()
+    play(gan, "discriminator", batch, draw_fakes(gan, batch, rng(), graph=False), steps=0)
+    assert list(spy.seen[0].maps) == []

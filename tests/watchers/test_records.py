@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -34,6 +35,16 @@ def test_a_line_holds_the_means_since_the_last_one(tmp_path):
     writer.see(record(40, 4.0, discriminator__adversarial=10.0, logit=7.0))
     assert writer.flush(record(40, 4.0))["losses"] == {"discriminator/adversarial": 10.0}
     assert [entry["images"] for entry in lines(path)] == [30, 40]
+
+
+def test_gauges_are_averaged_too_and_absent_where_there_are_none(tmp_path):
+    writer = RecordsWriter(tmp_path / "records.jsonl", interval=1e9)
+    plain = record(10, loss=1.0)
+    writer.see(plain)
+    assert "gauges" not in writer.flush(plain)
+    for value in (0.25, 0.75):
+        writer.see(replace(plain, gauges={"probability": torch.tensor(value)}))
+    assert writer.flush(plain)["gauges"] == {"probability": pytest.approx(0.5)}
 
 
 def test_a_loss_that_is_not_always_there_is_averaged_over_when_it_was(tmp_path):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cardigan.contracts import GAN, Batch, Batches, GeneratorNetwork, Player, Progress, StepRecord, Turns
+from cardigan.contracts import GAN, Adaptive, Batch, Batches, GeneratorNetwork, Player, Progress, StepRecord, Turns
 from cardigan.errors import CardiganError
 from cardigan.randomness import generator, seeded
 from cardigan.training.ema import Average, settled
@@ -122,7 +122,9 @@ class Training:
                         put_back(buffers)
                     raise
                 losses |= {f"{player}/{name}": value.detach() for name, value in played.losses.items()}
-                logits = played.logits | logits
+                logits = {name: value.mean() for name, value in played.logits.items()} | logits
+                if player == "discriminator" and isinstance(self.gan.augment, Adaptive):
+                    self.gan.augment.observe(played.logits["real"], images=batches.batch_size)
         for player in PLAYERS:
             if player not in turn:
                 put_back(kept[player])
@@ -132,7 +134,8 @@ class Training:
         progress.last = turn
         if "generator" in turn:
             self.average.update(self.gan.generator, images=progress.images)
-        return StepRecord(progress, losses, logits)
+        gauges = self.gan.augment.gauges() if isinstance(self.gan.augment, Adaptive) else {}
+        return StepRecord(progress, losses, logits, gauges)
 
     def _move(self, player: Player, played: Played, batch: Batch) -> None:
         """Differentiate one player's loss by its own weights only, and step its own optimizer."""

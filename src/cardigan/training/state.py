@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cardigan.contracts import Player, Progress
 from cardigan.errors import CardiganError
@@ -48,6 +48,8 @@ def capture(training: Training) -> tuple[dict[str, dict[str, Tensor]], dict[str,
         "rate_scale": training.rate_scale,
         "optimizers": {player: type(training.optimizers[player]).__name__ for player in PLAYERS},
     }
+    if isinstance(training.gan.augment, nn.Module):
+        files["augment"] = nn.Module.state_dict(training.gan.augment)
     for player in PLAYERS:
         files[player] = training.gan.network(player).state_dict()
         packed = training.optimizers[player].state_dict()["state"]
@@ -67,9 +69,12 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
             names what differs.
     """
     state, progress = checkpoint.state, training.progress
-    networks = {**{player: training.gan.network(player) for player in PLAYERS}, "average": training.average.network}
+    networks: dict[str, nn.Module] = {player: training.gan.network(player) for player in PLAYERS}
+    networks["average"] = training.average.network
+    if isinstance(training.gan.augment, nn.Module):
+        networks["augment"] = training.gan.augment
     for name, network in networks.items():
-        _check_shapes(name, network.state_dict(), checkpoint.files[name])
+        _check_shapes(name, network.state_dict(), checkpoint.files.get(name, {}))
     kinds = {player: type(training.optimizers[player]).__name__ for player in PLAYERS}
     if kinds != state["optimizers"]:
         raise CardiganError(

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from cardigan.contracts import GAN, Batch, DiscriminatorNetwork, Player, Step
+from cardigan.contracts import GAN, Batch, DiscriminatorNetwork, GeneratorNetwork, Player, Step
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,13 @@ class Fakes:
         images: (B, C, H, W) in [-1, 1], with the generator's graph if the generator plays in this turn.
         source: what they were drawn from.
         labels: the classes that were asked for, or None.
+        smaller: the same at smaller scales, if the generator draws several.
     """
 
     images: Tensor
     source: Tensor
     labels: Tensor | None
+    smaller: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Played:
     Args:
         losses: each named loss as a scalar, ``"adversarial"`` being the game itself, if there is one; the player
             minimises their sum.
-        logits: the mean logits of ``"real"`` and ``"fake"`` images, detached.
+        logits: of ``"real"`` and ``"fake"`` images, (B, K), detached.
     """
 
     losses: dict[str, Tensor]
@@ -61,7 +63,10 @@ def draw_fakes(gan: GAN, batch: Batch, rng: torch.Generator, *, graph: bool) -> 
     """
     source, labels = draw_sources(gan, batch, rng)
     with torch.set_grad_enabled(graph):
-        return Fakes(gan.generator(source, labels), source, labels)
+        if not isinstance(gan.generator, GeneratorNetwork):
+            return Fakes(gan.generator(source, labels), source, labels)
+        images, *smaller = gan.generator.scales(source, labels)
+        return Fakes(images, source, labels, tuple(smaller))
 
 
 def play(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, steps: int) -> Played:
@@ -80,32 +85,52 @@ def play(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, steps: int) ->
     for term in terms:
         losses[term.name] = term.every * term(step).mean()
     seen = {"real": step.real_logits, "fake": step.fake_logits}
-    return Played(losses, {name: logits.detach().mean() for name, logits in seen.items() if logits is not None})
+    return Played(losses, {name: logits.detach() for name, logits in seen.items() if logits is not None})
 
 
 def _look(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, differentiable_inputs: bool) -> Step:
     """Show the discriminator what the player's losses read."""
-    real, fake, real_logits, fake_logits = batch.real, fakes.images, None, None
+    real, fake, smaller = batch.real, fakes.images, fakes.smaller
+    shown, maps, real_logits, fake_logits = None, [], None, None
     if player == "discriminator":
-        fake = fake.detach()
+        fake, smaller = fake.detach(), tuple(images.detach() for images in smaller)
         if differentiable_inputs:
             real, fake = real.detach().requires_grad_(), fake.requires_grad_()
-        real_logits, fake_logits = _judge_both(gan, real, fake, batch.labels, fakes.labels)
+        shown = gan.augment(real)
+        seen = _Shown(gan.augment(fake), fakes.labels, tuple(map(gan.augment, smaller)))
+        real_logits, fake_logits, maps = _judge_both(gan.discriminator, _Shown(shown, batch.labels), seen)
     elif gan.objective.generator is not None:
         if gan.objective.paired:
             with torch.no_grad():
                 real_logits = gan.discriminator(gan.augment(real), batch.labels)
-        fake_logits = gan.discriminator(gan.augment(fake), fakes.labels)
-    return Step(player, real, fake, batch.labels, fakes.labels, real_logits, fake_logits, fakes.source, gan)
+        fake_logits = gan.discriminator(gan.augment(fake), fakes.labels, *map(gan.augment, smaller))
+    return Step(
+        player, real, fake, batch.labels, fakes.labels, real_logits, fake_logits, fakes.source, gan, shown, maps
+    )
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Augmented images on their way into the discriminator."""
+
+    images: Tensor
+    labels: Tensor | None
+    smaller: tuple[Tensor, ...] = ()
 
 
 def _judge_both(
-    gan: GAN, real: Tensor, fake: Tensor, labels: Tensor | None, fake_labels: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """The logits of real and of fake images, in one pass where the discriminator judges each image alone."""
-    discriminator, real, fake = gan.discriminator, gan.augment(real), gan.augment(fake)
-    if not (isinstance(discriminator, DiscriminatorNetwork) and discriminator.independent):
-        return discriminator(real, labels), discriminator(fake, fake_labels)
-    both = None if labels is None or fake_labels is None else torch.cat([labels, fake_labels])
-    real_logits, fake_logits = discriminator(torch.cat([real, fake]), both).split([len(real), len(fake)])
-    return real_logits, fake_logits
+    discriminator: DiscriminatorNetwork | nn.Module, real: _Shown, fake: _Shown
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """The logits of real and of fake images and the maps of the real ones.
+
+    In one pass where the discriminator judges each image alone.
+    """
+    if not isinstance(discriminator, DiscriminatorNetwork):
+        return discriminator(real.images, real.labels), discriminator(fake.images, fake.labels), []
+    if not discriminator.independent or fake.smaller:
+        real_logits, maps = discriminator.examine(real.images, real.labels)
+        return real_logits, discriminator(fake.images, fake.labels, *fake.smaller), maps
+    both = None if real.labels is None or fake.labels is None else torch.cat([real.labels, fake.labels])
+    count = len(real.images)
+    logits, maps = discriminator.examine(torch.cat([real.images, fake.images]), both)
+    return logits[:count], logits[count:], [each[:count] for each in maps]

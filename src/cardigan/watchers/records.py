@@ -24,14 +24,15 @@ class RecordsWriter:
     def __init__(self, path: Path, *, images: int = 0, seconds: float = 0.0, interval: float = 1.0) -> None:
         self.path, self.interval = path, interval
         _cut(path, images)
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._sums: dict[tuple[str, str], Tensor] = {}
+        self._counts: dict[tuple[str, str], int] = {}
         self._last_images, self._last_seconds = images, seconds
         self._due = time.monotonic() + interval
 
     def see(self, record: StepRecord) -> dict[str, Any] | None:
         """Take in a record; the line that was written, when one was due."""
-        named = record.losses | {f"logits/{name}": value for name, value in record.logits.items()}
+        kinds = {"losses": record.losses, "logits": record.logits, "gauges": record.gauges}
+        named = {(kind, name): value for kind, values in kinds.items() for name, value in values.items()}
         for name, value in named.items():
             # Sums stay on the device: reading them out each step would stall a GPU.
             self._sums[name] = self._sums[name] + value if name in self._sums else value
@@ -43,15 +44,16 @@ class RecordsWriter:
         if not self._sums:
             return None
         progress = record.progress
-        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        means: dict[str, dict[str, float]] = {"losses": {}, "logits": {}}
+        for (kind, name), total in self._sums.items():
+            means.setdefault(kind, {})[name] = float(total) / self._counts[kind, name]
         elapsed = progress.seconds - self._last_seconds
         speed = (progress.images - self._last_images) / elapsed if elapsed > 0 else 0.0
         line = {
             "images": progress.images,
             "seconds": round(progress.seconds, 3),
             "images_per_second": round(speed, 1),
-            "losses": {name: value for name, value in means.items() if not name.startswith("logits/")},
-            "logits": {name[7:]: value for name, value in means.items() if name.startswith("logits/")},
+            **means,
         }
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
