@@ -1,9 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from cardigan import augment
-from cardigan.augment import POLICIES, diffaugment
+from cardigan.augment import POLICIES, adaptive, diffaugment, policies, sometimes
 from cardigan.errors import CardiganError
 
 SIDES = [(16, 16), (28, 28), (12, 32), (7, 9)]
@@ -18,20 +21,32 @@ def fixed(policy, images, seed=3):
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_shape_and_type_are_kept(name, channels, device):
     for height, width in SIDES:
-        images = torch.randn(6, channels, height, width, device=device)
-        out = POLICIES[name](images)
-        assert out.shape == images.shape
-        assert out.dtype == images.dtype
-        assert out.isfinite().all()
+        for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
+            images = torch.randn(6, channels, height, width, device=device).to(dtype)
+            out = POLICIES[name](images)
+            assert out.shape == images.shape
+            assert out.dtype == images.dtype
+            assert out.isfinite().all()
 
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_each_image_is_changed_by_a_draw_of_its_own(name):
     one = torch.randn(1, 3, 16, 16)
     out = fixed(POLICIES[name], one.expand(64, -1, -1, -1))
-    assert len({row.numpy().tobytes() for row in out}) >= 2
-    if name != "flip":
-        assert len({row.numpy().tobytes() for row in out}) > 15
+    different = len({row.numpy().tobytes() for row in out})
+    if name in ("flip", "rotation"):
+        assert different == {"flip": 2, "rotation": 4}[name]
+    else:
+        assert different > 15
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_same_seed_gives_the_same_draw_and_another_gives_another(name):
+    images = torch.randn(16, 3, 16, 16)
+    before = images.clone()
+    assert torch.equal(fixed(POLICIES[name], images), fixed(POLICIES[name], images))
+    assert not torch.equal(fixed(POLICIES[name], images), fixed(POLICIES[name], images, seed=4))
+    assert torch.equal(images, before), "the images that came in were written to"
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -42,16 +57,40 @@ def test_no_image_sees_its_batch_mates(name):
 
 
 @pytest.mark.parametrize("name", POLICIES)
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_gradients_flow_through(name, channels):
-    images = torch.randn(2, channels, 5, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda pixels: fixed(POLICIES[name], pixels), images)
+@pytest.mark.parametrize("channels", [2, 4])
+def test_alpha_is_left_alone_by_color_and_else_goes_with_the_picture(name, channels):
+    alpha = torch.rand(32, 1, 8, 8)
+    out = POLICIES[name](alpha.expand(-1, channels, -1, -1))
+    assert torch.equal(out[:, -1], alpha[:, 0] if name == "color" else out[:, 0])
+    assert not torch.equal(out[:, 0], alpha[:, 0])
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_penalties_can_differentiate_through_twice(name):
-    images = torch.randn(2, 3, 3, 4, dtype=torch.float64, requires_grad=True)
+@pytest.mark.parametrize(("channels", "height", "width"), [(1, 5, 4), (2, 4, 4), (3, 4, 5), (4, 3, 3)])
+def test_gradients_flow_through(name, channels, height, width):
+    images = torch.randn(3, channels, height, width, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda pixels: fixed(POLICIES[name], pixels), images)
+    assert torch.autograd.gradcheck(lambda pixels: fixed(lambda x: sometimes(POLICIES[name], x, 0.5), pixels), images)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize(("height", "width"), [(3, 3), (3, 4)])
+def test_penalties_can_differentiate_through_twice(name, height, width):
+    images = torch.randn(3, 3, height, width, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(lambda pixels: fixed(POLICIES[name], pixels).square(), images)
+    half = adaptive(name)
+    half.probability.fill_(0.5)
+    assert torch.autograd.gradgradcheck(lambda pixels: fixed(half, pixels).square(), images)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_nothing_waits_for_the_device(name):
+    """Tensors on the meta device hold no numbers, so whoever looked at one would fail."""
+    on_meta = adaptive(name).to("meta")
+    images = torch.empty(4, 3, 8, 8, device="meta")
+    assert on_meta(images).shape == images.shape
+    on_meta.observe(torch.empty(4, 2, device="meta"), images=4)
+    assert all(gauge.shape == () for gauge in on_meta.gauges().values())
 
 
 def moved(image, down, right):
@@ -146,6 +185,97 @@ def test_flip_mirrors_half_of_the_images():
     assert 430 < mirrored.sum() < 570
 
 
+def test_rotation_turns_square_images_by_each_quarter():
+    images = torch.randn(2000, 2, 5, 5)
+    out = augment.rotation(images)
+    turns = [(out == images.rot90(count, (2, 3))).flatten(1).all(dim=1) for count in range(4)]
+    assert torch.stack(turns).sum(dim=0).eq(1).all()
+    assert all(0.21 < turned.float().mean() < 0.29 for turned in turns)
+
+
+def test_rotation_turns_other_images_by_half():
+    images = torch.randn(1000, 1, 4, 6)
+    out = augment.rotation(images)
+    kept, turned = ((out == images.rot90(count, (2, 3))).flatten(1).all(dim=1) for count in (0, 2))
+    assert (kept ^ turned).all()
+    assert 430 < turned.sum() < 570
+
+
+def zoomed_by_torch(images, factor):
+    """Each image zoomed by its factor, (B,), by torch's own sampling."""
+    theta = torch.zeros(len(images), 2, 3, dtype=images.dtype)
+    theta[:, 0, 0] = theta[:, 1, 1] = 1 / factor
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+@pytest.mark.parametrize(("height", "width"), SIDES)
+def test_scaling_zooms_about_the_middle_by_its_factor(height, width):
+    slope = torch.linspace(-1, 1, width, dtype=torch.float64).expand(500, 1, height, width)
+    images = torch.cat([slope, torch.randn(500, 1, height, width, dtype=torch.float64)], dim=1)
+    out = augment.scaling(images)
+    # Interpolation keeps a slope straight, so the two places in the middle tell the factor.
+    row, column = height // 2, width // 2
+    steps = [each[:, 0, row, column] - each[:, 0, row, column - 1] for each in (images, out)]
+    factor = steps[0] / steps[1]
+    torch.testing.assert_close(out, zoomed_by_torch(images, factor), atol=1e-4, rtol=1e-4)
+    assert 0.8 - 1e-4 <= factor.min() < 0.805
+    assert 1.24 < factor.max() <= 1.25 + 1e-4
+    assert factor.log().mean().abs() < 0.025, "zoomed in more often than out, or the reverse"
+    assert factor.log().std().item() == pytest.approx(math.log(1.25) / math.sqrt(3), rel=0.1)
+
+
+@pytest.mark.parametrize(("height", "width"), SIDES)
+def test_zooming_by_known_factors(height, width):
+    images = torch.randn(3, 2, height, width)
+    assert torch.equal(policies._zoomed(images, torch.ones(3, 1, 1, 1)), images)
+    twice = F.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
+    top, left = height / 2, width / 2
+    if top.is_integer() and left.is_integer():
+        middle = twice[:, :, int(top) : int(top) + height, int(left) : int(left) + width]
+        torch.testing.assert_close(policies._zoomed(images, torch.full((3, 1, 1, 1), 2.0)), middle)
+
+
+def test_scaling_keeps_constants_inside_and_brings_in_the_middle_of_the_range():
+    out = augment.scaling(torch.ones(500, 1, 40, 60))
+    torch.testing.assert_close(out[:, :, 5:-5, 7:-7], torch.ones(500, 1, 30, 46))
+    outermost = out[:, 0, 0, 0]
+    assert ((outermost < 1e-6) | (outermost > 1 - 1e-5)).float().mean() > 0.7
+    assert out.min() >= 0
+    assert 0.3 < (outermost > 1 - 1e-5).float().mean() < 0.6
+    assert (outermost < 1e-6).float().mean() > 0.3
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_sometimes_applies_a_policy_to_its_share_of_the_images(name):
+    images = torch.randn(4000, 3, 6, 6)
+
+    def changed(probability):
+        out = sometimes(POLICIES[name], images, probability)
+        return (out != images).flatten(1).any(dim=1)
+
+    always = changed(1.0).float().mean().item()
+    assert always == pytest.approx({"flip": 0.5, "rotation": 0.75, "translation": 8 / 9}.get(name, 1.0), abs=0.03)
+    assert not changed(0.0).any()
+    assert not changed(torch.zeros(())).any()
+    for probability in (0.2, torch.tensor(0.7)):
+        assert changed(probability).float().mean().item() == pytest.approx(always * float(probability), abs=0.03)
+
+
+def test_what_sometimes_changes_it_changes_wholly():
+    images = torch.randn(400, 1, 4, 4)
+    out = sometimes(lambda pixels: -pixels, images, 0.3)
+    kept, negated = ((out == sign * images).flatten(1).all(dim=1) for sign in (1, -1))
+    assert (kept ^ negated).all()
+
+
+@pytest.mark.parametrize("wrong", [1.5, -0.1, math.nan, "often", None])
+def test_what_is_no_probability_is_refused(wrong):
+    with pytest.raises(CardiganError) as caught:
+        sometimes(augment.flip, torch.zeros(1, 1, 2, 2), wrong)
+    assert str(caught.value) == f"probability is {wrong!r}, expected a number from 0 to 1. Type probability=0.5."
+
+
 def test_policies_act_in_their_order():
     images = torch.randn(4, 3, 16, 16)
     torch.manual_seed(3)
@@ -159,5 +289,6 @@ def test_an_unknown_policy_is_named_with_its_nearest():
     with pytest.raises(CardiganError) as caught:
         diffaugment("color", "translate")
     assert str(caught.value) == (
-        "There is no augmentation 'translate'. Did you mean 'translation'? Known: color, translation, cutout, flip."
+        "There is no augmentation 'translate'. Did you mean 'translation'? Known: color, translation, cutout, flip, "
+        "rotation, scaling."
     )
