@@ -1,0 +1,280 @@
+"""FastGAN: a generator whose small maps choose the channels of its large ones, and a discriminator that has to remember
+what it saw. Light, and made for few images.
+
+Source: *Towards Faster and Stabilized GAN Training for High-fidelity Few-shot Image Synthesis*, Liu, Zhu, Song and
+Elgammal, 2021. The networks were published for 256, 512 and 1024 pixels; here a smaller image leaves out the largest
+maps, and excitation bridges fewer levels. Where paper and published code differ the code is followed, and an argument
+tells. As published: ``two_scales=True`` and ``decoders=True``, which need a game that uses them.
+"""
+
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from cardigan.contracts import DiscriminatorNetwork, GeneratorNetwork
+from cardigan.errors import CardiganError
+from cardigan.layers import FromPoint, Labelled, Projection, Size, check_labels, doublings, height_and_width
+from cardigan.models._fastgan import (
+    LARGEST,
+    DownBlock,
+    Excitation,
+    channels_of,
+    check_choice,
+    decoder,
+    doubling,
+    head,
+    prepared,
+    second_scale,
+    small_path,
+    stem,
+)
+
+TIMES = (16.0, 8.0, 4.0, 2.0, 2.0, 1.0, 0.5, 0.25, 0.125)
+"""The generator's channels, as multiples of ``width``, for maps of 4, 8, 16, ..., 1024 pixels a side."""
+DEEPEST = 8.0
+"""The discriminator's channels at its smallest map, as a multiple of ``width``; halved with each doubling."""
+
+Box = tuple[float, float, float, float]
+"""A part of an image: top, left, height and width, as shares of the image's sides."""
+
+
+class Generator(GeneratorNetwork):
+    """Latents to images, by doublings with gated linear units.
+
+    Args:
+        size: side of the images in pixels, or (height, width): 16 to 1024, each 4 to 7 times the same power of two for
+            the shorter side (16, 20, 24, 28, 32, ..., 64, 80, ..., 256, 512, 1024).
+        channels: 1 to 4.
+        latent: length of the latents.
+        classes: number of classes, 0 for an unconditional model.
+        embedding: length of a class's vector, joined to the latents.
+        width: channels of the map of 128 pixels; those of 64 and 32 pixels have twice as many, smaller ones more.
+            *Larger* draws finer and trains slower, quadratically.
+        excitation: whether small maps choose the channels of large ones. A map chooses for the one 16 times as large;
+            below 128 pixels for one 8, 4 or 2 times as large, so that there are two pairs at least.
+        pairs: ``"code"`` begins with the first map (4 to 64 pixels, 8 to 128, 16 to 256, 32 to 512), with Swish inside;
+            ``"paper"`` with the second (8 to 128, 16 to 256, 32 to 512), with leaky ReLU.
+        two_scales: also draw a smaller image from the map of that size (see :func:`second_scale`) for the
+            discriminator, as published. Without it the discriminator shrinks the full image itself.
+        output: ``"tanh"``, or ``"none"`` as in the code below 1024 pixels, where nothing keeps images in [-1, 1].
+        spectral: spectral norm on every convolution, as published.
+
+    Raises:
+        CardiganError: if no small map exists for ``size``; if ``pairs`` or ``output`` is none of these.
+
+    Example:
+        >>> generator = Generator(size=256, two_scales=True)
+        >>> sum(weight.numel() for weight in generator.parameters())
+        29127846
+        >>> small = Generator(size=64, width=8, two_scales=True)
+        >>> [tuple(images.shape) for images in small.scales(torch.randn(2, 256))]
+        [(2, 3, 64, 64), (2, 3, 32, 32)]
+    """
+
+    def __init__(
+        self,
+        *,
+        size: Size,
+        channels: int = 3,
+        latent: int = 256,
+        classes: int = 0,
+        embedding: int = 32,
+        width: int = 64,
+        excitation: bool = True,
+        pairs: Literal["code", "paper"] = "code",
+        two_scales: bool = False,
+        output: Literal["tanh", "none"] = "tanh",
+        spectral: bool = True,
+    ) -> None:
+        super().__init__()
+        check_choice("pairs", pairs, ("code", "paper"))
+        check_choice("output", output, ("tanh", "none"))
+        self.arguments = {
+            "size": size,
+            "channels": channels,
+            "latent": latent,
+            "classes": classes,
+            "embedding": embedding,
+            "width": width,
+            "excitation": excitation,
+            "pairs": pairs,
+            "two_scales": two_scales,
+            "output": output,
+            "spectral": spectral,
+        }
+        self.latent, self.classes = latent, classes
+        self.shape = (channels, *height_and_width(size))
+        count, (height, wide) = doublings(size, largest=LARGEST)
+        maps = [channels_of(times, width) for times in TIMES[: count + 1]]
+        self.input = Labelled(width=latent, classes=classes, embedding=embedding)
+        first = FromPoint(self.input.features, 2 * maps[0], (height, wide), bias=False)
+        self.first = nn.Sequential(first, nn.BatchNorm2d(2 * maps[0]), nn.GLU(dim=1))
+        self.blocks = nn.ModuleList(
+            doubling(before, after, noisy=(height << level, wide << level) if level % 2 else None)
+            for level, (before, after) in enumerate(pairwise(maps), start=1)
+        )
+        self.bridge = min(4, count - 1)
+        sources = range(pairs == "paper", min(4, count + 1 - self.bridge)) if excitation else ()
+        self.excitations = nn.ModuleDict(
+            {
+                str(source + self.bridge): Excitation(maps[source], maps[source + self.bridge], leaky=pairs == "paper")
+                for source in sources
+            }
+        )
+        self.image = nn.Conv2d(maps[-1], channels, 3, padding=1, bias=False)
+        self.second = second_scale(count)
+        self.small_image = nn.Conv2d(maps[self.second], channels, 1, bias=False) if two_scales else None
+        self.activation = nn.Tanh() if output == "tanh" else nn.Identity()
+        prepared(self, spectral=spectral)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (B, latent) in, images (B, C, H, W) in [-1, 1] out."""
+        return self.activation(self.image(self.maps(latents, labels)[-1]))
+
+    def scales(self, source: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Latents in, the images out, and the smaller ones if it draws ``two_scales``."""
+        maps = self.maps(source, labels)
+        images = self.activation(self.image(maps[-1]))
+        if self.small_image is None:
+            return (images,)
+        return images, self.activation(self.small_image(maps[self.second]))
+
+    def maps(self, latents: Tensor, labels: Tensor | None) -> list[Tensor]:
+        """The map of every level, the smallest first."""
+        maps = [self.first(self.input(latents, labels)[:, :, None, None])]
+        for level, block in enumerate(self.blocks, start=1):
+            doubled = block(maps[-1])
+            if str(level) in self.excitations:
+                doubled = doubled * self.excitations[str(level)](maps[level - self.bridge])
+            maps.append(doubled)
+        return maps
+
+
+class Discriminator(DiscriminatorNetwork):
+    """Images to logits of overlapping patches, judged at full size and, by a path of its own, at a smaller one.
+
+    Args:
+        size: as in the generator.
+        channels: 1 to 4.
+        classes: number of classes, 0 for an unconditional model; classes enter by projection, added to every logit.
+        width: channels of the map of 64 pixels; halved with each doubling of the side, doubled with each halving.
+        excitation: whether large maps choose the channels of small ones, 8 times smaller (4 or 2 times below 128
+            pixels), as in the published code.
+        decoders: three small networks that draw what the maps still know (see :meth:`decode`). Build them only for a
+            game with a term that uses them.
+        spectral: spectral norm on every convolution, as published.
+
+    Raises:
+        CardiganError: if ``size`` cannot be halved down to a small map.
+
+    Example:
+        >>> discriminator = Discriminator(size=256, decoders=True)
+        >>> sum(weight.numel() for weight in discriminator.parameters())
+        11526160
+        >>> discriminator = Discriminator(size=64, width=8)
+        >>> logits, maps = discriminator.examine(torch.zeros(2, 3, 64, 64))
+        >>> logits.shape, [tuple(part.shape[1:]) for part in maps]  # 5x5 logits of the image, 5x5 of the smaller one
+        (torch.Size([2, 50]), [(32, 16, 16), (32, 8, 8), (64, 8, 8)])
+    """
+
+    def __init__(
+        self,
+        *,
+        size: Size,
+        channels: int = 3,
+        classes: int = 0,
+        width: int = 64,
+        excitation: bool = True,
+        decoders: bool = False,
+        spectral: bool = True,
+    ) -> None:
+        super().__init__()
+        self.arguments = {
+            "size": size,
+            "channels": channels,
+            "classes": classes,
+            "width": width,
+            "excitation": excitation,
+            "decoders": decoders,
+            "spectral": spectral,
+        }
+        self.classes = classes
+        count, _ = doublings(size, largest=LARGEST)
+        wide = [0, *(channels_of(DEEPEST / 2**level, width) for level in range(count))]  # at levels 0, 1, ..., count
+        self.stem, top = stem(channels, wide)
+        # From the stem's level down to 1, a map of 8 pixels.
+        self.blocks = nn.ModuleList(DownBlock(wide[level + 1], wide[level]) for level in range(top - 1, 0, -1))
+        self.bridge = max(1, min(3, top - 2))
+        chosen = range(1, top - self.bridge + 1) if excitation else ()
+        self.excitations = nn.ModuleDict(
+            {str(level): Excitation(wide[level + self.bridge], wide[level]) for level in chosen}
+        )
+        self.head = head(wide[1], 2 * wide[1])
+        second = second_scale(count)
+        self.shrink = nn.AvgPool2d(2 ** (count - second))
+        self.small_path = small_path(channels, wide, second)
+        self.small_head = head(wide[2])
+        self.projection = Projection(classes=classes, features=wide[1]) if classes else None
+        self.decoders = nn.ModuleList(
+            decoder(before, channels, width=width, doublings=min(4, times))
+            for before, times in ((wide[2], count - 2), (wide[2], count - 1), (wide[1], count - 1))
+            if decoders
+        )
+        prepared(self, spectral=spectral)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None, *smaller: Tensor) -> Tensor:
+        """Images (B, C, H, W) in, logits (B, K) out, one for each patch of both scales."""
+        return self.examine(images, labels, *smaller)[0]
+
+    def examine(self, images: Tensor, labels: Tensor | None = None, *smaller: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The logits, and the maps that the decoders read.
+
+        Args:
+            images: (B, C, H, W) in [-1, 1].
+            labels: their classes, (B,), or None.
+            *smaller: the same images at the second scale, if the generator drew them; else they are averaged down.
+
+        Returns:
+            Logits (B, K), and three maps: one of twice the sides of the last, that of the second scale, and the last.
+        """
+        check_labels(labels, self.classes)
+        (small,) = smaller or (self.shrink(images),)
+        maps = [self.stem(images)]
+        for level, block in zip(range(len(self.blocks), 0, -1), self.blocks, strict=True):
+            halved = block(maps[-1])
+            if str(level) in self.excitations:
+                halved = halved * self.excitations[str(level)](maps[-self.bridge])
+            maps.append(halved)
+        small_map = self.small_path(small)
+        logits = torch.cat([self.head(maps[-1]).flatten(1), self.small_head(small_map).flatten(1)], dim=1)
+        if self.projection is not None and labels is not None:
+            logits = logits + self.projection(maps[-1].mean(dim=(2, 3)), labels)
+        return logits, [maps[-2], small_map, maps[-1]]
+
+    def decode(self, maps: list[Tensor], quadrant: int) -> list[tuple[Tensor, Box]]:
+        """What the maps still know of the images: self-supervision by auto-encoding.
+
+        Args:
+            maps: from :meth:`examine`.
+            quadrant: the quarter of the first map that is decoded: 0 top left, 1 top right, 2 bottom left, 3 bottom
+                right. The caller draws it, so that processes that train together agree.
+
+        Returns:
+            Three pictures (B, C, h, w) in [-1, 1], each with the part of the image that it shows: a quadrant, the whole
+            image and the whole image again. None is larger than 128 pixels or than its part of the image.
+
+        Raises:
+            CardiganError: if it was built without decoders.
+        """
+        if not self.decoders:
+            raise CardiganError(
+                "This discriminator has no decoders to reconstruct images with: build it with decoders=True."
+            )
+        row, column = divmod(quadrant, 2)
+        height, width = (side // 2 for side in maps[0].shape[2:])
+        quarter = maps[0][:, :, row * height : (row + 1) * height, column * width : (column + 1) * width]
+        boxes: list[Box] = [(row / 2, column / 2, 0.5, 0.5), (0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0)]
+        parts = [quarter, *maps[1:]]
+        return [(draw(part), box) for draw, part, box in zip(self.decoders, parts, boxes, strict=True)]
