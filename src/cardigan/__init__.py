@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cardigan import augment, layers, models, objectives, recipes, regularizers, training
+    from cardigan import augment, features, layers, models, objectives, recipes, regularizers, training
     from cardigan._version import __version__
     from cardigan.contracts import GAN, Batch, Normal, Objective, Progress, Step, StepRecord
     from cardigan.data import DataSettings, Store, open_source, prepare, scan
@@ -44,6 +44,7 @@ __all__ = [
     "batches",
     "build",
     "constant",
+    "features",
     "fit",
     "layers",
     "linear",
@@ -84,7 +85,7 @@ _HOMES = {
         "together",
     ],
 }
-_MODULES = ["augment", "layers", "models", "objectives", "recipes", "regularizers", "training"]
+_MODULES = ["augment", "features", "layers", "models", "objectives", "recipes", "regularizers", "training"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,13 +6,15 @@ and again, and kept is the generator with the most lifelike texture that has not
 
 Source: stages and adaptive turns are NoGAN's (*DeOldify*, Antic, Howard and Manor, 2019); content and patches are
 *Image-to-Image Translation with Conditional Adversarial Networks*, Isola et al., 2017; matching is *High-Resolution
-Image Synthesis and Semantic Manipulation with Conditional GANs*, Wang et al., 2018; the trade is *The
+Image Synthesis and Semantic Manipulation with Conditional GANs*, Wang et al., 2018; the perceptual loss is *The
+Unreasonable Effectiveness of Deep Features as a Perceptual Metric*, Zhang et al., 2018; the trade is *The
 Perception-Distortion Tradeoff*, Blau and Michaeli, 2018.
 Expect: see docs/restoration.md.
 """
 
 from dataclasses import replace
 
+from cardigan import features as extractors
 from cardigan import objectives, regularizers
 from cardigan.contracts import GAN
 from cardigan.data.degrade import parse
@@ -53,6 +55,8 @@ def recipe(
     content: Rate = 1.0,
     game: Weight = 0.01,
     matching: Weight = 0.0,
+    perceptual: Weight = 0.0,
+    features: str = "",
     threshold: Rate = 1.6,
     price: Weight = 1.0,
     patience: Count = 8,
@@ -60,7 +64,9 @@ def recipe(
 ) -> Recipe:
     """The rate is the generator's in the first stage; after it both players go on with a fifth of theirs.
 
-    Logits that tell nothing cost the critic 2; it keeps its turn while its loss is above ``threshold``.
+    Logits that tell nothing cost the critic 2; it keeps its turn while its loss is above ``threshold``. In the game the
+    generator may also be told how far its results are from the photos for a network that ``features`` names, as
+    :func:`cardigan.features.load` reads it, weighed by ``perceptual``.
     """
     degradation = parse(degrade)
     if min(task.size) < SMALLEST:
@@ -83,6 +89,8 @@ def recipe(
     alone = replace(gan, objective=replace(gan.objective, generator=None))
     if matching:
         gan = replace(gan, terms=(*gan.terms, regularizers.Matching(matching)))
+    if told := _perceptual(perceptual, features, task):
+        gan = replace(gan, terms=(*gan.terms, told))
     return Recipe(
         gan,
         batch_size=batch_size,
@@ -100,3 +108,22 @@ def recipe(
         ),
         choice=Compromise(price=price, patience=patience),
     )
+
+
+def _perceptual(weight: float, features: str, task: Task) -> regularizers.Perceptual | None:
+    """The perceptual loss, None without a weight and a network to look through."""
+    if not weight and not features:
+        return None
+    if not features:
+        raise CardiganError(
+            f"perceptual={weight:g} compares results with photos through another network, and none is named. Add --set "
+            f"features=path/to/classifier.safetensors or --set features=timm:NAME."
+        )
+    if not weight:
+        raise CardiganError(
+            f"features={features} is only looked through by the perceptual loss, whose weight is 0. Add --set "
+            f"perceptual=0.1, or leave features out."
+        )
+    extractor = extractors.load(features)
+    extractor.check_size(*task.size)
+    return regularizers.Perceptual(extractor, weight)
