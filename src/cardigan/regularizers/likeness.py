@@ -1,0 +1,152 @@
+"""How like the true image the generator's is: terms for generators whose answer is known, as in restoration."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cardigan.contracts import Player, Step
+
+
+def pixels_and_slopes(mine: Tensor, true: Tensor, *, scales: int = 3) -> Tensor:
+    """How far apart two images are in their pixels and in the slopes between neighbours, fine and coarse.
+
+    The mean absolute difference of pixels, plus that of both slopes, averaged over ``scales`` scales, each half as
+    large as the one before. Slopes are edges: pixels alone would be content with blur.
+
+    Source: the gradient difference is from *Deep Multi-Scale Video Prediction beyond Mean Square Error*, Mathieu,
+    Couprie and LeCun, 2016.
+
+    Args:
+        mine: (B, C, H, W) in [-1, 1].
+        true: likewise.
+        scales: how many, fewer on images that cannot be halved so often.
+
+    Returns:
+        One value per image, (B,), between 0 and 10.
+
+    Example:
+        >>> pixels_and_slopes(torch.zeros(2, 3, 8, 8), torch.ones(2, 3, 8, 8))
+        tensor([1., 1.])
+    """
+    difference, distances = mine - true, []
+    for _ in range(scales):
+        rows, columns = difference.diff(dim=2), difference.diff(dim=3)
+        distances.append(sum(part.abs().flatten(1).mean(dim=1) for part in (difference, rows, columns)))
+        if min(difference.shape[2:]) < 4:
+            break
+        difference = F.avg_pool2d(difference, 2)
+    return torch.stack(distances).mean(dim=0)
+
+
+@dataclass(frozen=True)
+class Content:
+    """The mean absolute difference between what the generator made of its source and the true image.
+
+    For generators that start from an image whose answer is known: restoration, colouring.
+
+    Source: *Image-to-Image Translation with Conditional Adversarial Networks*, Isola et al., 2017.
+
+    Args:
+        weight: of the difference, which lies between 0 and 2.
+    """
+
+    weight: float = 1.0
+    every: int = field(default=1, init=False, repr=False)
+    name: str = field(default="content", init=False, repr=False)
+    player: Player = field(default="generator", init=False, repr=False)
+
+    def __call__(self, step: Step) -> Tensor:
+        """One value per image, (B,)."""
+        return self.weight * (step.fake - step.real).abs().flatten(1).mean(dim=1)
+
+
+Features = Callable[[Tensor], Tensor | Sequence[Tensor]]
+"""Images (B, C, H, W) in [-1, 1] to maps (B, F, h, w), or to a sequence of them from several depths."""
+
+
+def perceptual(features: Features) -> Callable[[Tensor, Tensor], Tensor]:
+    """A distance of images, as another network sees them, place by place: one value per image, (B,), from 0 to 4.
+
+    At each place and depth the features are brought to unit length; their squared difference is averaged over places,
+    then over depths. No gradient flows into the second image.
+
+    Source: *The Unreasonable Effectiveness of Deep Features as a Perceptual Metric*, Zhang et al., 2018, without its
+    fitted weights.
+
+    Example:
+        >>> distance = perceptual(torch.nn.Conv2d(3, 8, 3))
+        >>> images = torch.rand(2, 3, 8, 8)
+        >>> distance(images, images).tolist()
+        [0.0, 0.0]
+    """
+
+    def distance(mine: Tensor, true: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = features(true)
+        depths = [[maps] if isinstance(maps, Tensor) else maps for maps in (features(mine), wanted)]
+        distances = [
+            (F.normalize(one, dim=1) - F.normalize(other, dim=1)).square().sum(dim=1).flatten(1).mean(dim=1)
+            for one, other in zip(*depths, strict=True)
+        ]
+        return torch.stack(distances).mean(dim=0)
+
+    return distance
+
+
+@dataclass(frozen=True)
+class Perceptual:
+    """How far apart the generator's image and the true one are for another network: see :func:`perceptual`.
+
+    Args:
+        features: is neither trained nor moved: put it on the device that trains, in evaluation mode.
+        weight: of the distance.
+
+    Example:
+        >>> Perceptual(torch.nn.Conv2d(3, 8, 3), weight=0.5).name
+        'perceptual'
+    """
+
+    features: Features
+    weight: float = 1.0
+    every: int = field(default=1, init=False, repr=False)
+    name: str = field(default="perceptual", init=False, repr=False)
+    player: Player = field(default="generator", init=False, repr=False)
+
+    def __call__(self, step: Step) -> Tensor:
+        """One value per image, (B,)."""
+        return self.weight * perceptual(self.features)(step.fake, step.real)
+
+
+@dataclass(frozen=True)
+class Matching:
+    """How far apart the generator's image and the true one are for the discriminator itself, at each of its levels.
+
+    A perceptual loss that needs no other network: what the discriminator looks at, the generator is told to get right
+    in place. Each level counts alike, whatever the scale of its maps. The discriminator must have
+    ``features(images) -> list of maps``.
+
+    Source: *High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs*, Wang et al., 2018; first
+    in *Autoencoding beyond pixels using a learned similarity metric*, Larsen et al., 2016.
+
+    Args:
+        weight: of the mean absolute difference, measured in the mean size of the true image's features.
+    """
+
+    weight: float = 0.1
+    every: int = field(default=1, init=False, repr=False)
+    name: str = field(default="matching", init=False, repr=False)
+    player: Player = field(default="generator", init=False, repr=False)
+
+    def __call__(self, step: Step) -> Tensor:
+        """One value per image, (B,)."""
+        features: Callable[[Tensor], list[Tensor]] = step.gan.discriminator.features  # pyright: ignore
+        with torch.no_grad():
+            true = features(step.real)
+        distances = [
+            (mine - theirs).abs().flatten(1).mean(dim=1) / theirs.abs().mean().clamp(min=1e-6)
+            for mine, theirs in zip(features(step.fake), true, strict=True)
+        ]
+        return self.weight * torch.stack(distances).mean(dim=0)
