@@ -1,6 +1,6 @@
 """Descriptors: pictures as short vectors by fixed arithmetic, for measuring where no trained network is at hand.
 
-``gradients`` tells pictures apart by their forms and hardly sees exposure, slight blur, JPEG or a shift of a pixel: look
+``gradients`` tells pictures apart by forms and hardly sees exposure, slight blur, JPEG or a shift by a pixel; look
 for copies with it. ``pixels`` is the plain picture, made small, for distances that anybody can follow. Neither knows
 what a picture shows; a neural network's features do, and are better where there is one.
 
