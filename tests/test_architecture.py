@@ -33,8 +33,8 @@ ALLOWED = {
     "models": {"contracts", "layers", "errors", "features"},
     "models/fastgan": {"contracts", "layers", "errors", "models._fastgan"},
     "models/__init__": {"discovery"},
-    "objectives": {"contracts"},
-    "regularizers": {"contracts", "regularizers"},
+    "objectives": {"contracts", "errors"},
+    "regularizers": {"contracts", "errors", "regularizers"},
     "augment": {"errors", "discovery", "augment"},
     # what other networks see
     "features": LEAVES | {"layers", "features._contract"},

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 
 from cardigan import objectives
 from cardigan.contracts import Objective
+from cardigan.errors import CardiganError
+from cardigan.randomness import seeded
 
 
 def games():
@@ -188,6 +190,25 @@ def test_wasserstein_hinge_and_relativistic():
     assert game.paired
     torch.testing.assert_close(game.discriminator(real=real, fake=fake), cross_entropy(real - fake, 1.0))
     torch.testing.assert_close(game.generator(real=real, fake=fake), cross_entropy(fake - real, 1.0))
+
+
+def test_a_margin_of_chance_is_each_logits_own_within_its_range():
+    """Zeros pay the margin itself; uniform between 0.8 and 1.0 it has the mean 0.9 and the deviation 0.2 / sqrt(12)."""
+    with seeded(0, "test"):
+        nothing = torch.zeros(20_000, 1)
+        paid = objectives.hinge(margin=(0.8, 1.0)).discriminator(real=nothing, fake=nothing)
+    assert 1.6 <= float(paid.min()) < 1.61
+    assert 1.99 < float(paid.max()) <= 2.0
+    assert float(paid.mean()) == pytest.approx(1.8, abs=0.002)
+    assert float(paid.std()) == pytest.approx(0.2 / 12**0.5 * 2**0.5, rel=0.02)  # two independent margins
+    assert objectives.hinge(margin=0.5).discriminator(real=nothing, fake=nothing).unique().tolist() == [1.0]
+    assert repr(objectives.hinge(margin=(0.8, 1.0))) == "hinge(margin=(0.8, 1.0))"
+
+
+@pytest.mark.parametrize("margin", [-1.0, (1.0, 0.5), (-0.1, 1.0), float("nan")])
+def test_a_margin_that_is_none(margin):
+    with pytest.raises(CardiganError, match=r"hinge\(margin=.*\) is no margin: give a number from 0 up"):
+        objectives.hinge(margin=margin)
 
 
 def test_hinge_stops_at_the_margin():

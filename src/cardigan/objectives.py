@@ -7,10 +7,12 @@ take ``real=`` and ``fake=`` and return one value per logit, unreduced; the loop
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from cardigan.contracts import Objective
+from cardigan.errors import CardiganError
 
 Loss = Callable[..., Tensor]
 
@@ -123,26 +125,41 @@ def wasserstein() -> Objective:
     return Objective(discriminator, generator, name="wasserstein()")
 
 
-def hinge() -> Objective:
+def hinge(*, margin: float | tuple[float, float] = 1.0) -> Objective:
     r"""A margin: the discriminator stops caring about images it is sure of.
 
-    .. math:: L_D = \max(0, 1 - r) + \max(0, 1 + f), \quad L_G = -f
+    .. math:: L_D = \max(0, m - r) + \max(0, m + f), \quad L_G = -f
 
-    Source: *Geometric GAN*, Lim and Ye, 2017; *Hierarchical Implicit Models*, Tran et al., 2017.
+    Source: *Geometric GAN*, Lim and Ye, 2017; *Hierarchical Implicit Models*, Tran et al., 2017; margins of chance are
+    from the published code of FastGAN (Liu et al., 2021).
+
+    Args:
+        margin: m, or the range in which each logit's own is drawn.
+
+    Raises:
+        CardiganError: if a margin is negative or the range is empty.
 
     Example:
         >>> import torch
         >>> hinge().discriminator(real=torch.tensor([2.0]), fake=torch.tensor([-2.0])).item()
         0.0
     """
+    low, high = margin if isinstance(margin, tuple) else (margin, margin)
+    if not 0 <= low <= high:
+        raise CardiganError(f"hinge(margin={margin}) is no margin: give a number from 0 up, or (lowest, highest).")
+
+    def distance(logits: Tensor) -> Tensor:
+        """How far they are on the wrong side of their margin."""
+        margins = low if low == high else low + (high - low) * torch.rand_like(logits)
+        return F.relu(margins - logits)
 
     def discriminator(*, real: Tensor, fake: Tensor) -> Tensor:
-        return F.relu(1.0 - real) + F.relu(1.0 + fake)
+        return distance(real) + distance(-fake)
 
     def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
         return -fake
 
-    return Objective(discriminator, generator, name="hinge()")
+    return Objective(discriminator, generator, name="hinge()" if margin == 1.0 else f"hinge(margin={margin})")
 
 
 def relativistic() -> Objective:

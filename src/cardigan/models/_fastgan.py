@@ -135,6 +135,14 @@ def halving(before: int, after: int, *, normalise: bool = True) -> nn.Sequential
     return nn.Sequential(convolution, *norm, nn.LeakyReLU(0.2, inplace=True))
 
 
+class Unbounded(nn.Module):
+    """Images as the last convolution gives them; cut off at [-1, 1] in evaluation, where they leave the package."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) in and out."""
+        return images if self.training else images.clamp(-1.0, 1.0)
+
+
 class DownBlock(nn.Module):
     """Half the sides: the mean of a path that convolves twice and one that averages."""
 

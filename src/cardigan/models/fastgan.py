@@ -20,6 +20,7 @@ from cardigan.models._fastgan import (
     LARGEST,
     DownBlock,
     Excitation,
+    Unbounded,
     channels_of,
     check_choice,
     decoder,
@@ -58,7 +59,8 @@ class Generator(GeneratorNetwork):
             ``"paper"`` with the second (8 to 128, 16 to 256, 32 to 512), with leaky ReLU.
         two_scales: also draw a smaller image from the map of that size (see :func:`second_scale`) for the
             discriminator, as published. Without it the discriminator shrinks the full image itself.
-        output: ``"tanh"``, or ``"none"`` as in the code below 1024 pixels, where nothing keeps images in [-1, 1].
+        output: ``"tanh"``, or ``"none"`` as in the code below 1024 pixels, where nothing keeps images in [-1, 1] while
+            they are trained; in evaluation they are cut off there.
         spectral: spectral norm on every convolution, as published.
 
     Raises:
@@ -126,7 +128,7 @@ class Generator(GeneratorNetwork):
         self.image = nn.Conv2d(maps[-1], channels, 3, padding=1, bias=False)
         self.second = second_scale(count)
         self.small_image = nn.Conv2d(maps[self.second], channels, 1, bias=False) if two_scales else None
-        self.activation = nn.Tanh() if output == "tanh" else nn.Identity()
+        self.activation = nn.Tanh() if output == "tanh" else Unbounded()
         prepared(self, spectral=spectral)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
