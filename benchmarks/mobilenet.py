@@ -43,6 +43,19 @@ class MobileNetV2(nn.Module):
                 taps[maps.shape[1]] = maps
         return [taps[channels] for channels in TAPS]
 
+    @torch.inference_mode()
+    def pooled(self, images: Tensor, *, batch: int = 50) -> Tensor:
+        """Images (N, 3, H, W) in [-1, 1], brought to 224 pixels a side, to the 1,280 numbers that are classified."""
+        parts = []
+        for part in images.split(batch):
+            known = {"input": F.interpolate(part, size=(224, 224), mode="bicubic", antialias=True).clamp(-1, 1)}
+            for step in self.steps:
+                if step["op"] == "global_average_pool":
+                    parts.append(known[step["input"]].mean(dim=(2, 3)))
+                    break
+                known[step["name"]] = self._run(step, known)
+        return torch.cat(parts)
+
     def _run(self, step: dict, known: dict[str, Tensor]) -> Tensor:
         if step["op"] == "add":
             one, other = step["input"]
