@@ -48,6 +48,19 @@ def test_a_network_without_weights_or_in_double_precision_is_wrapped_too():
     assert Features(nn.Conv2d(3, 2, 1).double(), name="double")(images.double())[0].dtype == torch.float64
 
 
+def test_the_digest_covers_names_kinds_and_shapes_beside_the_bytes():
+    def digest(**buffers):
+        network = nn.AvgPool2d(2)
+        for name, tensor in buffers.items():
+            network.register_buffer(name, tensor)
+        return Features(network, name="blur").digest
+
+    zeros = torch.zeros(4)
+    others = [{"a": zeros.int()}, {"b": zeros}, {"a": zeros.reshape(2, 2)}, {"a": zeros + 1}, {"a": zeros, "b": zeros}]
+    assert len({digest(a=zeros), *(digest(**other) for other in others)}) == 6
+    assert digest(a=zeros) == digest(a=zeros.clone())
+
+
 def test_pooled_is_the_mean_of_the_deepest_map():
     maps = [torch.randn(2, 3, 4, 4), torch.randn(2, 5, 2, 2)]
 

@@ -133,8 +133,6 @@ def with_channels(images: Tensor, channels: int) -> Tensor:
             f"Features are extracted from images of shape (B, C, H, W) with 1 to 4 channels, got {tuple(images.shape)}."
         )
     count = images.shape[1]
-    if count == channels:
-        return images
     colours, alpha = (images[:, :-1], images[:, -1:]) if count in (2, 4) else (images, None)
     if channels <= 2 and colours.shape[1] == 3:
         shares = torch.tensor([0.299, 0.587, 0.114], dtype=images.dtype, device=images.device)

@@ -179,6 +179,7 @@ def train(
         >>> accuracy(train(images, labels, steps=20, widths=(4, 8)), images, labels)
         1.0
     """
+    start = time.monotonic()
     images, labels = np.asarray(images), np.asarray(labels)
     classes = _checked(images, labels, classes, widths)
     if (steps is None) == (seconds is None) or (steps or seconds or 0) <= 0:
@@ -187,7 +188,7 @@ def train(
         network = Classifier(classes=classes, channels=images.shape[3], widths=widths)
     network.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=0.05)
-    answers, start = torch.from_numpy(labels.astype(np.int64)), time.monotonic()
+    answers = torch.from_numpy(labels.astype(np.int64))
     for step, places in enumerate(_order(len(images), batch_size, seed)):
         done = (step + 0.5) / steps if steps is not None else (time.monotonic() - start) / (seconds or 1e-9)
         if done >= 1.0:
