@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from cardigan import interrupts, launch, session
+from cardigan.data.holding import held_out_images, training_part
 from cardigan.errors import CardiganError
 from cardigan.interrupts import InterruptedRunError
 from cardigan.launch import train
@@ -315,6 +316,94 @@ def test_changed_data_is_refused_and_with_resume_noted(tmp_path):
     assert run.config["data"]["count"] == 80
 
 
+# --- what is held out -----------------------------------------------------------------------------------------------
+
+
+def drawn_by(monkeypatch):
+    """The places in the store of all images that the coming runs are trained on."""
+    places = set()
+    turn = Training.turn
+
+    def watched(self, batches, turns):
+        places.update(batches.at(self.progress.images).indices.tolist())
+        return turn(self, batches, turns)
+
+    monkeypatch.setattr(Training, "turn", watched)
+    return places
+
+
+def test_a_tenth_is_never_trained_on_and_lies_beside_the_run(tmp_path, monkeypatch):
+    places = drawn_by(monkeypatch)
+    run = small(tmp_path / "run", source=str(arrays(tmp_path / "data.npz", count=200)), images=800)
+    data, samples = run.config["data"], run.folder.samples
+    store, trained = training_part(samples, run.config["store"], data["fingerprint"])
+    assert (data["count"], data["held_out"], len(trained)) == (200, 20, 180)
+    assert places == set(trained.tolist())
+    held = held_out_images(samples)
+    assert held.shape == (20, 16, 16, 1)
+    assert not {each.tobytes() for each in held} & {each.tobytes() for each in store.images[trained]}
+
+
+def test_a_share_that_is_asked_for_is_held_out_and_zero_holds_out_none(tmp_path, monkeypatch):
+    data = str(arrays(tmp_path / "data.npz", count=200))
+    half = small(tmp_path / "half", source=data, hold_out=0.5, images=32)
+    assert half.config["data"]["held_out"] == len(held_out_images(half.folder.samples)) == 100
+    places = drawn_by(monkeypatch)
+    none = small(tmp_path / "none", source=data, hold_out=0, images=800)
+    assert none.config["data"]["held_out"] == len(held_out_images(none.folder.samples)) == 0
+    assert len(places) == 200
+    assert none.config["data"]["warnings"] == [
+        "Only 200 images: the model may copy them. None is held out to test for that, as hold_out=0 asks."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (64, "Only 64 images: the model will very likely copy them. None can be held out to test for that"),
+        (110, "Only 110 images: the model may copy them. 11 of them are held out and never trained on, to test for"),
+    ],
+)
+def test_few_images_are_told_at_the_start_and_in_the_report(tmp_path, capsys, count, told):
+    data = str(arrays(tmp_path / "data.npz", count=count))
+    run = small(tmp_path / "run", source=data, quiet=False, images=16)
+    assert f"Warning: {told}" in capsys.readouterr().err
+    assert told in run.config["data"]["warnings"][0]
+    assert told in (run.path / "report.html").read_text()
+
+
+def test_another_share_is_another_run_and_with_resume_the_test_for_copying_is_spoiled(tmp_path):
+    data = str(arrays(tmp_path / "data.npz", count=200))
+    stop_early(tmp_path / "run", None, source=data)
+    assert "hold_out was not set, is 0.2" in refusal(tmp_path / "run", source=data, hold_out=0.2)
+    run = small(tmp_path / "run", source=data, hold_out=0.2, resume=True)
+    assert (
+        "Other images are held out: 20 before, 40 now. Some of them may have been trained on, so a test for copying "
+        "is not to be trusted."
+    ) in events(run)
+    assert OTHER_BITS in events(run)
+    assert len(held_out_images(run.folder.samples)) == 40
+
+
+@pytest.mark.parametrize("before", [{"split": "another"}, {"split": None}])
+def test_a_split_by_another_rule_is_a_change_of_data(tmp_path, before):
+    data = str(arrays(tmp_path / "data.npz", count=200))
+    stop_early(tmp_path / "run", None, source=data)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["data"] |= before
+    if not before["split"]:
+        del config["data"]["split"], config["data"]["held_out"]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    told = refusal(tmp_path / "run", source=data)
+    then = 20 if before["split"] else 0
+    assert f"Other images would be held out than when this run began: {then} then, 20 now, by another version" in told
+    assert "add --resume to go on; then some of those held out have been trained on." in told
+    assert any(
+        text.startswith(f"Other images are held out: {then} before, 20 now.")
+        for text in events(small(tmp_path / "run", source=data, resume=True))
+    )
+
+
 def test_another_torch_lowers_the_promise_and_says_so(begun):
     """A19."""
     config = json.loads((begun / "config.json").read_text())
@@ -457,7 +546,7 @@ def test_a_run_in_minutes_goes_on_with_the_minutes_that_are_left(tmp_path, monke
     ("recipe", "settings", "budget"),
     [
         ("dcgan", {"size": 16, "width": 2}, {"images": None, "minutes": 10.0}),
-        ("dcgan-as-printed", {"size": 64, "allow_upscale": True}, {"images": 5 * 1797, "minutes": None}),
+        ("dcgan-as-printed", {"size": 64, "allow_upscale": True}, {"images": 5 * (1797 - 180), "minutes": None}),
     ],
 )
 def test_without_a_budget_the_recipes_passes_or_ten_minutes_hold(tmp_path, monkeypatch, recipe, settings, budget):

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from cardigan import interrupts, session
+from cardigan.data.holding import training_part
 from cardigan.errors import CardiganError
 from cardigan.interrupts import InterruptedRunError
 from cardigan.launch import train
@@ -337,6 +338,18 @@ def test_few_photos_are_all_trained_on_and_it_is_said(photos, tmp_path):
     assert run.config["because"][-1] == (
         "There are fewer than 10 photos, so none is held out: what is measured, and shown as restored, was also "
         "trained on."
+    )
+
+
+def test_photos_are_held_out_as_asked(photos, tmp_path):
+    half = restoration(photos, tmp_path / "half", images=24, hold_out=0.5)
+    store, trained = training_part(half.folder.samples, half.config["store"], half.config["data"]["fingerprint"])
+    assert len({name.partition(",")[0] for name in store.names(trained)}) == 6
+    assert half.config["data"]["held_out"] == len(store) - len(trained)
+    assert half.config["data"]["warnings"] == []
+    none = restoration(photos, tmp_path / "none", images=24, hold_out=0)
+    assert none.config["because"][-1] == (
+        "No photo is held out, as hold_out=0 asks: what is measured, and shown as restored, was also trained on."
     )
 
 

@@ -1,18 +1,18 @@
 """What a run's ``config.json`` says: what was asked for, and what it came to."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
 from cardigan._version import __version__
-from cardigan.data import Store
-from cardigan.data.holding import FEWEST_PHOTOS
+from cardigan.data import Store, verdicts
+from cardigan.data.holding import Split
 from cardigan.recipes import Recipe
 from cardigan.request import Request
 from cardigan.settings import Settings
 from cardigan.training.loop import PLAYERS, Training
-from cardigan.trials import HeldOut
 
 DEFAULT_MINUTES = 10.0
 """The budget where neither the user nor the recipe gives one."""
@@ -24,13 +24,13 @@ def describe(
     recipe: Recipe,
     training: Training,
     store: Store,
-    held: HeldOut | None,
+    split: Split,
     device: str,
 ) -> dict[str, Any]:
     """What ``config.json`` holds: what was asked for, and what it came to."""
     images, minutes = request.images, request.minutes
     if images is None and minutes is None:
-        images = recipe.passes * len(store) if recipe.passes else None
+        images = recipe.passes * len(split.training) if recipe.passes else None
         minutes = None if images else DEFAULT_MINUTES
     gan, found = recipe.gan, store.scan
     counts = np.bincount(store.labels, minlength=len(store.classes)) if store.labels is not None else []
@@ -61,14 +61,17 @@ def describe(
         "parameters": {
             player: sum(weight.numel() for weight in gan.network(player).parameters()) for player in PLAYERS
         },
-        "because": list(recipe.because) + _unused_labels(store, recipe) + _nothing_held_out(held),
+        "because": list(recipe.because) + _unused_labels(store, recipe) + _nothing_held_out(settings, recipe, split),
+        "store": store.names_file.parent.name if store.names_file else "",
         "data": {
             "source": request.source,
             "fingerprint": store.fingerprint,
             "count": len(store),
+            "held_out": len(split.held),
+            "split": split.fingerprint,
             "classes": {name: int(count) for name, count in zip(store.classes, counts, strict=True)},
             "description": found.get("description", ""),
-            "warnings": list(found.get("warnings", ())),
+            "warnings": [*_copying(settings, recipe, store, split), *found.get("warnings", ())],
             "skipped": [list(entry) for entry in found.get("bad", ())],
         },
     }
@@ -80,10 +83,14 @@ def _unused_labels(store: Store, recipe: Recipe) -> list[str]:
     return [f"The data has {len(store.classes)} classes, which this recipe does not use."]
 
 
-def _nothing_held_out(held: HeldOut | None) -> list[str]:
-    if held is None or held.unseen:
+def _copying(settings: Settings, recipe: Recipe, store: Store, split: Split) -> Iterator[str]:
+    if recipe.degradation is None:
+        yield from verdicts.copying(len(store), len(split.held), settings.data.hold_out)
+
+
+def _nothing_held_out(settings: Settings, recipe: Recipe, split: Split) -> list[str]:
+    if recipe.degradation is None or len(split.held):
         return []
-    return [
-        f"There are fewer than {FEWEST_PHOTOS} photos, so none is held out: what is measured, and shown as restored, "
-        f"was also trained on."
-    ]
+    few = f"There are fewer than {verdicts.FEWEST_PHOTOS} photos, so none is held out"
+    why = "No photo is held out, as hold_out=0 asks" if settings.data.hold_out == 0 else few
+    return [f"{why}: what is measured, and shown as restored, was also trained on."]

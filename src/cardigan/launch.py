@@ -13,7 +13,7 @@ from cardigan.contracts import Batches
 from cardigan.data import Store, open_source, prepare
 from cardigan.data.batches import batches
 from cardigan.data.degrade import Pairs
-from cardigan.data.holding import hold_out
+from cardigan.data.holding import Split, hold_out, keep
 from cardigan.description import describe
 from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
@@ -112,11 +112,12 @@ def open_session(
     training = Training(
         recipe.gan, optimizers=recipe.optimizers, half_life=recipe.half_life, seed=request.seed, device=device
     )
-    drawn, held = _batches(store, recipe, seed=request.seed, device=device)
-    config = describe(request, settings, recipe, training, store, held, device)
+    split = hold_out(store, share=settings.data.hold_out, draws=recipe.degradation is None)
+    drawn, held = _batches(store, split, recipe, seed=request.seed, device=device)
+    config = describe(request, settings, recipe, training, store, split, device)
     session = Session(folder, config, settings, recipe, training, drawn, store, held, quiet)
     if previous and saved:
-        _check_data(previous, store, resume=resume)
+        _check_data(previous["data"], config["data"], resume=resume)
     folder.sweep()
     checkpoints.tidy(folder.checkpoints, saved.rejected if saved else ())
     if saved:
@@ -124,16 +125,18 @@ def open_session(
         for text in saved.told(previous, config):
             add_event(folder, text, images=training.progress.images)
             session.say(text)
+    if not saved or not previous or previous["data"].get("split") != split.fingerprint:
+        folder.samples.mkdir(exist_ok=True)
+        keep(store, split, folder.samples)
     write_config(folder, config)
     if not saved:
-        session.say("\n".join(config["because"]))
+        session.say("\n".join([*config["because"], *(f"Warning: {text}" for text in config["data"]["warnings"])]))
         _begin(session)
     return session
 
 
-def _batches(store: Store, recipe: Recipe, *, seed: int, device: str) -> tuple[Batches, HeldOut | None]:
-    """What training draws from, and what a restoration holds out."""
-    places, unseen = hold_out(store) if recipe.degradation else (None, None)
+def _batches(store: Store, split: Split, recipe: Recipe, *, seed: int, device: str) -> tuple[Batches, HeldOut | None]:
+    """What training draws from, and what a restoration is measured on."""
     drawn = batches(
         store,
         batch_size=recipe.batch_size,
@@ -141,11 +144,11 @@ def _batches(store: Store, recipe: Recipe, *, seed: int, device: str) -> tuple[B
         device=device,
         flip=recipe.flip,
         labels=bool(recipe.gan.generator.classes),
-        places=places,
+        places=split.training,
     )
-    if recipe.degradation is None or unseen is None:
+    if recipe.degradation is None:
         return drawn, None
-    return Pairs(drawn, recipe.degradation, seed=seed), HeldOut.of(store, unseen, recipe.degradation, seed=seed)
+    return Pairs(drawn, recipe.degradation, seed=seed), HeldOut.of(store, split.held, recipe.degradation, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,11 @@ class Found:
             before, now = previous["data"], config["data"]
             if before["fingerprint"] != now["fingerprint"]:
                 texts.append(f"The data has changed: {before['count']:,} images before, {now['count']:,} now.")
+            if before.get("split") != now["split"]:
+                texts.append(
+                    f"Other images are held out: {before.get('held_out', 0):,} before, {now['held_out']:,} now. Some "
+                    f"of them may have been trained on, so a test for copying is not to be trusted."
+                )
             moved = [key for key in ("version", "torch", "device", "threads") if previous[key] != config[key]]
             texts += [f"{key} was {previous[key]}, is {config[key]}." for key in moved]
             if moved or len(texts) > 1 + len(self.rejected) or config["budget"]["minutes"] or config["device"] != "cpu":
@@ -215,12 +223,19 @@ def open_store(
         return prepare(source, size=size, settings=settings.data, on_progress=show)
 
 
-def _check_data(previous: dict[str, Any], store: Store, *, resume: bool) -> None:
-    before = previous["data"]
-    if before["fingerprint"] != store.fingerprint and not resume:
+def _check_data(before: dict[str, Any], now: dict[str, Any], *, resume: bool) -> None:
+    if resume:
+        return
+    if before["fingerprint"] != now["fingerprint"]:
         raise CardiganError(
-            f"The data has changed since this run began: {before['count']:,} images then, {len(store):,} now, or other "
-            f"content. Restore it, choose another --out, or add --resume to go on with the changed data."
+            f"The data has changed since this run began: {before['count']:,} images then, {now['count']:,} now, or "
+            f"other content. Restore it, choose another --out, or add --resume to go on with the changed data."
+        )
+    if before.get("split") != now["split"]:
+        raise CardiganError(
+            f"Other images would be held out than when this run began: {before.get('held_out', 0):,} then, "
+            f"{now['held_out']:,} now, by another version of Cardigan. Choose another --out, or add --resume to go on; "
+            f"then some of those held out have been trained on."
         )
 
 

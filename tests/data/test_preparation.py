@@ -308,4 +308,11 @@ def test_one_large_image_gives_the_same_crops_where_photos_would_be_cut(tmp_path
     store = prepare(open_source(tmp_path / "big.png"), size=(16, 16), settings=CUT)
     np.testing.assert_array_equal(store.images, crops.images)
     assert store.pieces == crops.pieces == (2000,)  # they overlap: none can be held out
-    assert len(hold_out(store)[1]) == 0
+    assert len(hold_out(store).held) == 0
+
+
+def test_what_is_held_out_changes_nothing_in_the_store(made):
+    store = prepare(made(120), size=None)
+    other = prepare(made(120), size=None, settings=DataSettings(hold_out=0.3))
+    assert other.names_file == store.names_file
+    assert other.scan["warnings"] == []

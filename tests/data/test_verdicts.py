@@ -1,6 +1,9 @@
 import numpy as np
+import pytest
+from PIL import Image
 
-from cardigan.data import DataSettings, scan
+from cardigan.data import DataSettings, open_source, scan
+from cardigan.data.verdicts import copying
 
 
 def test_one_image_is_refused(made):
@@ -9,18 +12,70 @@ def test_one_image_is_refused(made):
     )
 
 
-def test_few_images_are_warned_of(made):
-    assert "Only 99 images: the model will very likely copy them. None can be held out" in scan(made(99)).warnings[0]
-    assert scan(made(100)).warnings == ()
+ABOUT = " All this concerns models that draw; one that restores starts from an image."
 
 
-def test_the_warning_of_copying_says_which_models_it_concerns(made):
+def test_few_images_are_warned_of_by_how_few_they_are(made):
+    """C2: copying is likely below a hundred, and cannot be tested; below a thousand it can."""
     assert scan(made(99)).warnings == (
         "Only 99 images: the model will very likely copy them. None can be held out to test for that, and FID means "
-        "nothing at this number; look at KID and at the nearest training images. All this concerns models that draw; "
-        "one that restores starts from an image.",
+        "nothing at this number; look at KID and at the nearest training images." + ABOUT,
     )
-    assert scan(made(99), settings=DataSettings(fit="cut")).warnings == ()
+    assert scan(made(100)).warnings == (
+        "Only 100 images: the model may copy them. 10 of them are held out and never trained on, to test for that."
+        + ABOUT,
+    )
+    assert "Only 999 images" in scan(made(999)).warnings[0]
+    assert scan(made(1000)).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("count", "held", "share", "told"),
+    [
+        (60, 6, 0.1, "likely copy them. 6 of them are held out and never trained on, to test for that, and FID means"),
+        (5, 1, 0.1, "1 of them is held out and never trained on, to test for that, and FID"),
+        (60, 0, 0, "likely copy them. None is held out to test for that, as hold_out=0 asks, and FID means nothing"),
+        (348, 0, 0, "Only 348 images: the model may copy them. None is held out to test for that, as hold_out=0 asks."),
+        (348, 0, None, "Only 348 images: the model may copy them. None can be held out to test for that."),
+        (70_000, 0, 0, "Whether the model copies images cannot be told. None is held out to test for that, as hold_"),
+        (2_000, 0, None, "Whether the model copies images cannot be told. None can be held out to test for that."),
+    ],
+)
+def test_what_is_said_of_copying(count, held, share, told):
+    (found,) = copying(count, held, share)
+    assert told in found
+
+
+@pytest.mark.parametrize(("count", "held"), [(1, 0), (0, 0), (1000, 100), (70_000, 1000)])
+def test_nothing_is_said_of_copying_where_it_can_be_tested(count, held):
+    assert list(copying(count, held)) == []
+
+
+def test_a_scan_says_what_would_be_held_out(made):
+    assert scan(made(250)).held_out == 25
+    assert "held out  25 of 250 would never be trained on, to test on" in str(scan(made(250)))
+    assert scan(made(99)).held_out == 0
+    assert "  held out " not in str(scan(made(99)))
+    asked = scan(made(99), settings=DataSettings(hold_out=0.2))
+    assert asked.held_out == 20
+    assert "20 of them are held out" in asked.warnings[0]
+    assert scan(made(250), settings=DataSettings(hold_out=0)).held_out == 0
+
+
+def test_of_photos_that_are_cut_a_tenth_is_held_out_from_ten_on(made):
+    cut = DataSettings(fit="cut")
+    assert [scan(made(count), settings=cut).held_out for count in (9, 10, 99)] == [0, 1, 10]
+    assert scan(made(99), settings=cut).warnings == ()
+
+
+def test_of_one_large_image_nothing_can_be_held_out(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "large.png")
+    found = scan(open_source(tmp_path / "large.png"), size=(16, 16))
+    assert found.kept == 2000
+    assert found.held_out == 0
+    assert found.warnings[0] == "The crops overlap: none of them can be held out to test for copying."
+    assert found.warnings[1].startswith("Whether the model copies images cannot be told. None can be held out")
 
 
 def test_identical_images_are_refused(made):
@@ -83,6 +138,7 @@ def test_one_is_one(made):
     found = scan(made(102, [0, *[index % 2 for index in range(101)]], "ab", pixels=pixels), size=(8, 8))
     assert found.refusals == ()
     assert [text.partition(":")[0] for text in found.warnings] == [
+        "Only 100 images",
         "1 file cannot be used and is left out",
         "1 of 101 images is an exact copy of another and is left out.",
         "1 copy lies in another class than the image that was copied.",

@@ -47,6 +47,9 @@ class DataSettings:
     """What happens to exact copies of an image: ``drop`` uses the first of them only."""
     labels: bool = True
     """Use the classes that the source shows; false trains without classes."""
+    hold_out: float | None = None
+    """Share of the images that is never trained on, to test on, 0 to 0.5; None holds out a tenth, 1,000 at most, of 100
+    images or more. Of images cut into pieces, and for restoration, it is a share of the photos, of 10 or more."""
 
     def __post_init__(self) -> None:
         if self.channels not in (None, 1, 2, 3, 4):
@@ -66,6 +69,11 @@ class DataSettings:
         if not self.max_megapixels > 0:
             raise CardiganError(
                 f"max_megapixels is {self.max_megapixels}; expected more than 0. Type --set max_megapixels=64."
+            )
+        if self.hold_out is not None and not 0 <= self.hold_out <= 0.5:
+            raise CardiganError(
+                f"hold_out is {self.hold_out}; expected a share from 0 (none) to 0.5 (half). Type --set hold_out=0.1, "
+                "or leave it out."
             )
         try:
             ImageColor.getrgb(self.background)

@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -55,7 +55,8 @@ def prepare(
     one_image = source.crops is not None
     source = source.sized(size, settings)
     root = cache_folder(cache)
-    asked = json.dumps([FORMAT, source.key, source.name, source.classes, size, asdict(settings)])
+    kept = replace(settings, hold_out=None)  # divides the store, and changes nothing in it
+    asked = json.dumps([FORMAT, source.key, source.name, source.classes, size, asdict(kept)])
     slug = re.sub(r"[^A-Za-z0-9]+", "-", Path(source.name).stem).strip("-")[:40] or "images"
     final = root / f"{slug}-{hashlib.sha256(asked.encode('utf-8', 'surrogatepass')).hexdigest()[:20]}"
     if store := open_store(final):

@@ -1,7 +1,7 @@
 """The scan: every file decoded once, and what is wrong listed, never silently repaired."""
 
 import textwrap
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cardigan.data import verdicts
@@ -35,6 +35,7 @@ class Scan:
         ignored: what was never looked at and why, with counts.
         warnings: what the user should know before training.
         refusals: why training would not start; () if it would.
+        held_out: how many images, or photos that are cut into pieces, would never be trained on.
     """
 
     source: str
@@ -54,6 +55,7 @@ class Scan:
     ignored: dict[str, int]
     warnings: tuple[str, ...]
     refusals: tuple[str, ...]
+    held_out: int = 0
 
     @staticmethod
     def of(tally: Tally) -> "Scan":
@@ -102,6 +104,8 @@ class Scan:
             copies = sum(len(group) - 1 for group in self.duplicates)
             groups = counted(len(self.duplicates), "group")
             rows.append(("copies", f"{counted(copies, 'exact copy', 'exact copies')} in {groups}"))
+        if self.held_out:
+            rows.append(("held out", f"{self.held_out:,} of {self.kept:,} would never be trained on, to test on"))
         rows += [("ignored", counts(self.ignored))] * bool(self.ignored)
         rows += [("unusable", first(f"{name}: {reason}" for name, reason in self.bad))] * bool(self.bad)
         rows += [("warning", text) for text in self.warnings] + [("STOP", text) for text in self.refusals]
@@ -135,10 +139,17 @@ def scan(
         >>> found.count, found.channels, found.classes["0"], found.refusals
         (1797, 1, 178, ())
     """
+    overlapping = source.crops is not None
     source = source.sized(size, settings)
     tally = Tally(source, settings, size)
     for done, finding in enumerate(survey(source, settings), start=1):
         tally.add(finding)
         if on_progress:
             on_progress(done, len(source))
-    return Scan.of(tally)
+    found = Scan.of(tally)
+    # Left out of what is kept with a store: a run says it by what it holds out indeed.
+    held = 0 if overlapping else verdicts.planned(tally.kept, settings.hold_out, few=not tally.cut)
+    few = () if tally.cut else verdicts.copying(tally.kept, held, settings.hold_out)
+    told = (f"{text} All this concerns models that draw; one that restores starts from an image." for text in few)
+    remarks, others = found.warnings[: len(source.remarks)], found.warnings[len(source.remarks) :]
+    return replace(found, held_out=held, warnings=(*remarks, *told, *others))

@@ -8,8 +8,57 @@ from cardigan.data.words import counted, first, printable
 
 FEW = 100
 """Images below which copying is the likely result."""
+NOT_MANY = 1000
+"""Images below which copying is to be expected."""
+FEWEST_PHOTOS = 10
+"""A restoration holds out photos if there are so many."""
+HELD_SHARE = 0.1
+"""Share of the data that is held out where the user does not choose it."""
+MOST_HELD = 1000
+"""No more images than that are held out, where the user does not choose the share."""
 ALPHA_SHARE = 0.01
 """Share of transparent images above which it is worth a warning."""
+
+
+def planned(count: int, share: float | None = None, *, few: bool) -> int:
+    """How many images or photos are to be held out, so that training never sees them.
+
+    Args:
+        count: of how many; those that were cut into pieces count as one photo each.
+        share: of them, one at least, and never all; None is a tenth, ``MOST_HELD`` at most.
+        few: by the rule, there must be ``FEW`` at least, not only ``FEWEST_PHOTOS``.
+
+    Example:
+        >>> [planned(count, few=True) for count in (99, 100, 70_000)], planned(20, 0.25, few=True)
+        ([0, 10, 1000], 5)
+    """
+    if share is None:
+        return min(round(HELD_SHARE * count), MOST_HELD) if count >= (FEW if few else FEWEST_PHOTOS) else 0
+    return min(max(1, round(share * count)), max(0, count - 1)) if share else 0
+
+
+def copying(count: int, held: int, share: float | None = None) -> Iterator[str]:
+    """What a model that draws risks with so many images.
+
+    Args:
+        count: the images.
+        held: how many of them are held out.
+        share: the share that the user chose to hold out, None for the rule.
+    """
+    tested = f"{held:,} of them {'is' if held == 1 else 'are'} held out and never trained on, to test for that"
+    if share == 0 and count > 1:
+        tested = "None is held out to test for that, as hold_out=0 asks"
+    elif not held:
+        tested = "None can be held out to test for that"
+    if 1 < count < FEW:
+        yield (
+            f"Only {count} images: the model will very likely copy them. {tested}, and FID means nothing at this "
+            "number; look at KID and at the nearest training images."
+        )
+    elif 1 < count < NOT_MANY:
+        yield f"Only {count} images: the model may copy them. {tested}."
+    elif count > 1 and not held:
+        yield f"Whether the model copies images cannot be told. {tested}."
 
 
 def refusals(tally: Tally) -> Iterator[str]:
@@ -62,12 +111,6 @@ def warnings(tally: Tally) -> Iterator[str]:
     """What the user should know before training."""
     count, settings = tally.count, tally.settings
     yield from tally.source.remarks
-    if 1 < tally.kept < FEW and not tally.cut:
-        yield (
-            f"Only {tally.kept} images: the model will very likely copy them. None can be held out to test for "
-            "that, and FID means nothing at this number; look at KID and at the nearest training images. All this "
-            "concerns models that draw; one that restores starts from an image."
-        )
     if tally.bad:
         listed = first(f"{file} ({reason})" for file, reason in tally.bad)
         out = counted(len(tally.bad), "file cannot be used and is left out", "files cannot be used and are left out")
