@@ -1,4 +1,5 @@
-"""Networks: one file for each architecture, holding a ``Generator`` and a ``Discriminator``.
+"""Networks: one file for each architecture, holding a ``Generator`` and a ``Discriminator``, or one of the two if it
+goes with any other architecture's.
 
 A generator takes ``(latents, labels)``, has ``latent``, ``classes`` and ``arguments`` (what built it), and gives images
 (B, C, H, W) in [-1, 1]. A discriminator takes ``(images, labels)`` and gives raw logits (B, K), high meaning real.
