@@ -109,6 +109,19 @@ def test_the_same_seed_and_steps_give_the_same_classifier(digits):
     assert not same(first, states(digits, seed=1, flip=False))
 
 
+def test_each_step_changes_its_images_by_draws_of_its_own(digits, monkeypatch):
+    drawn, real = [], classifier._changed
+
+    def watched(images, *, rng, **options):
+        drawn.append(rng.initial_seed())
+        return real(images, rng=rng, **options)
+
+    monkeypatch.setattr(classifier, "_changed", watched)
+    for seed in (1, 2):
+        states(digits, steps=3, seed=seed)
+    assert len(set(drawn)) == 6
+
+
 def steps_taken(state):
     return int(state["trunk.blocks.0.1.num_batches_tracked"])
 
