@@ -123,11 +123,11 @@ def test_numbers_beside_the_verdict():
     """On a line, by hand: training at 0 to 90, held-out ones 1, 2, ... beyond."""
     training = np.arange(10.0)[:, None] * 10
     held_out = np.array([[91.0], [92.0], [93.0], [94.0], [96.0]])
-    found = copying([[0.5], [89.0], [91.5], [97.0]], training, held_out)
-    assert found.distances.tolist() == pytest.approx([0.5, 1.0, 1.5, 7.0])
-    assert found.places.tolist() == [0, 9, 9, 9]
-    assert (found.closer, found.closer_expected) == (0.25, pytest.approx(1 / 6))
-    assert (found.nearer, found.nearer_expected) == (0.5, pytest.approx(10 / 15))
+    found = copying([[0.5], [89.0], [91.5], [80.0]], training, held_out)
+    assert found.distances.tolist() == pytest.approx([0.5, 1.0, 1.5, 0.0])
+    assert found.places.tolist() == [0, 9, 9, 8]
+    assert (found.closer, found.closer_expected) == (0.5, pytest.approx(1 / 6))
+    assert (found.nearer, found.nearer_expected) == (0.75, pytest.approx(10 / 15))
     # Ratios of held-out ones are 1/41 to 6/46, of training ones 10/50 at the ends to 10/30 in the middle: all twins.
     assert (found.twins, found.expected, found.p_value) == (1.0, 1.0, 1.0)
     assert found.copies is False
@@ -159,6 +159,10 @@ def test_the_larger_share_of_real_twins_counts():
 def test_four_versions_of_a_training_image_hide_no_copies():
     learnt = np.repeat(vectors(60, 32), 4, axis=0)
     assert copying(vectors(60, 32) + 0.01, learnt, vectors(20, 32, seed=3)).twins == 1.0
+
+
+def test_five_versions_of_a_training_image_stand_out_no_more():
+    assert copying(np.zeros((1, 3)), np.zeros((6, 3))).ratios.tolist() == [1.0]
 
 
 @pytest.mark.parametrize("held_out", [None, vectors(4, 8, seed=5)])

@@ -51,9 +51,9 @@ def test_nobody_is_their_own_neighbour(chunk):
 
 
 def test_differences_far_below_the_size_of_the_vectors_are_exact():
-    """Single precision holds no difference of 0.05 in squares of 1e6; around their middle it does."""
-    references = vectors(200, 64, middle=1000.0)
-    queries = references + np.float32(0.00625)
+    """Single precision holds no difference of 0.5 in squares of 1e10; around their middle it does."""
+    references = vectors(200, 64, middle=10000.0)
+    queries = references + np.float32(0.0625)
     distances, places = nearest(queries, references)
     assert places.tolist() == list(range(200))
     assert distances == pytest.approx(np.linalg.norm(queries.astype(float) - references, axis=1), rel=1e-12)

@@ -23,7 +23,7 @@ def nearest(queries: npt.ArrayLike, references: npt.ArrayLike, *, chunk: int = 1
 
     Args:
         queries: vectors (N, D).
-        references: vectors (M, D); at 10,000 each of 2,048 features, about 0.3 GiB are used beside them.
+        references: vectors (M, D); at 10,000 each of 2,048 features, about 0.1 GiB is used beside them.
         chunk: vectors of each that are compared at once; it changes memory and time, not what is found.
 
     Returns:
