@@ -102,17 +102,15 @@ def _chosen(digests: Digests, small: npt.NDArray[np.uint8] | None, labels: Place
     """The places of what is held out: in the order of their digests, which is as good as drawn by lot."""
     order = np.argsort(digests, kind="stable")
     labels, room = _room(labels, len(digests), wanted)
-    left = min(wanted, sum(room.values()))
     chosen: list[int] = []
     seen: set[int] = set()
     for group in _groups(digests, small, order, lambda place: place not in seen and room[int(labels[place])] > 0):
         needed = Counter(labels[group].tolist())
-        if len(group) <= left and needed <= room and seen.isdisjoint(group):
+        if needed <= room and seen.isdisjoint(group):
             chosen += group
             room.subtract(needed)
-            left -= len(group)
         seen.update(group)
-        if left == 0:
+        if not room.total():
             break
     return chosen
 
