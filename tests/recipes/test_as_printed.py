@@ -4,6 +4,7 @@ The transcriptions use what the documents use (a sigmoid at the end, BCELoss or 
 the older ``spectral_norm``) and nothing of ours but the random streams, so that both sides see the same noise.
 """
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from cardigan import recipes
-from cardigan.contracts import Batch
+from cardigan.contracts import Batch, Step
 from cardigan.errors import CardiganError
 from cardigan.randomness import generator as stream
 from cardigan.randomness import seeded
@@ -22,6 +23,7 @@ from cardigan.training.loop import Training, fit
 
 ITERATIONS = 5
 SEED = 3
+PLAYERS = ("generator", "discriminator")
 
 
 class BasicGenerator(nn.Module):
@@ -124,6 +126,44 @@ class FaceDiscriminator(nn.Module):
         return torch.sigmoid(self.last(h))
 
 
+class BlogGenerator(nn.Module):
+    """100 -> 128 at 16x16, normalised; twice doubled and convolved, to 128 and 64, normalised (eps 0.8); 3; tanh."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = nn.Linear(100, 128 * 16 * 16), nn.BatchNorm2d(128)
+        self.one, self.norm_one = nn.Conv2d(128, 128, 3, 1, 1), nn.BatchNorm2d(128, 0.8)
+        self.two, self.norm_two = nn.Conv2d(128, 64, 3, 1, 1), nn.BatchNorm2d(64, 0.8)
+        self.last = nn.Conv2d(64, 3, 3, 1, 1)
+        self.larger, self.bend = nn.Upsample(scale_factor=2), nn.LeakyReLU(0.2)
+
+    def forward(self, z):
+        h = self.norm(self.first(z).view(-1, 128, 16, 16))
+        h = self.bend(self.norm_one(self.one(self.larger(h))))
+        h = self.bend(self.norm_two(self.two(self.larger(h))))
+        return torch.tanh(self.last(h))
+
+
+class BlogDiscriminator(nn.Module):
+    """16, 32, 64, 128 at 4x4: 3x3 of stride 2, leaky ReLU, dropout 0.25 of maps, then norm (eps 0.8) but on the first;
+    a sigmoid of one number, and a softmax of four."""
+
+    def __init__(self):
+        super().__init__()
+        self.halvings = nn.ModuleList()
+        for before, after in ((3, 16), (16, 32), (32, 64), (64, 128)):
+            norm = nn.BatchNorm2d(after, 0.8) if before > 3 else nn.Identity()
+            self.halvings.append(nn.ModuleDict({"down": nn.Conv2d(before, after, 3, 2, 1), "norm": norm}))
+        self.validity, self.rotation = nn.Linear(128 * 4 * 4, 1), nn.Linear(128 * 4 * 4, 4)
+        self.bend, self.drop = nn.LeakyReLU(0.2), nn.Dropout2d(0.25)
+
+    def forward(self, x):
+        for halving in self.halvings:
+            x = halving["norm"](self.drop(self.bend(halving["down"](x))))
+        x = x.view(len(x), -1)
+        return torch.sigmoid(self.validity(x)), torch.softmax(self.rotation(x), dim=1)
+
+
 def adam(network):
     return torch.optim.Adam(network.parameters(), lr=0.0002, betas=(0.5, 0.999))
 
@@ -164,8 +204,9 @@ def run_ours(training, recipe, data):
     for record in fit(
         training, data, turns=recipe.turns, schedule=recipe.schedule, images=ITERATIONS * data.batch_size
     ):
-        assert len(record.losses) == 2
-        losses.append([float(record.losses[f"{who}/adversarial"]) for who in ("generator", "discriminator")])
+        told = {who: [float(value) for name, value in record.losses.items() if name.startswith(who)] for who in PLAYERS}
+        assert [len(told[who]) for who in PLAYERS] == [1, 1 + len(recipe.gan.terms)]
+        losses.append([sum(told[who]) for who in PLAYERS])
     assert training.progress.turns == ITERATIONS
     return losses
 
@@ -261,11 +302,39 @@ def face_loop(generator, discriminator, data, *, kind):
     return losses
 
 
+def blog_loop(generator, discriminator, data, *, kind):
+    """The "FastGAN" blog's: generator first; then three losses over 3, the third with random labels for real images."""
+    judge, classify = nn.BCELoss(), nn.CrossEntropyLoss()
+    optimizer_g, optimizer_d = adam(generator), adam(discriminator)
+    losses = []
+    for iteration in range(ITERATIONS):
+        clock = iteration * data.batch_size
+        real = data.at(clock).real
+        valid, fake = torch.ones(len(real), 1, dtype=kind), torch.zeros(len(real), 1, dtype=kind)
+        z = torch.randn(len(real), 100, generator=stream(SEED, "latents", clock)).to(kind)
+        with seeded(SEED, "layers", clock):
+            optimizer_g.zero_grad()
+            drawn = generator(z)
+            g_loss = judge(discriminator(drawn)[0], valid)
+            g_loss.backward()
+            optimizer_g.step()
+            optimizer_d.zero_grad()
+            told_real, rotation = discriminator(real)
+            told_fake, _ = discriminator(drawn.detach())
+            third = classify(rotation, torch.randint(0, 4, (len(real),)))
+            d_loss = (judge(told_real, valid) + judge(told_fake, fake) + third) / 3
+            d_loss.backward()
+            optimizer_d.step()
+        losses.append([g_loss.item(), d_loss.item()])
+    return losses
+
+
 LABELLED = Task(28, 28, 1, classes=10)
 CASES = {
     "vanilla-as-printed": (Task(28, 28, 1), BasicGenerator, BasicDiscriminator, basic_loop),
     "cgan-as-printed": (LABELLED, LabelledGenerator, LabelledDiscriminator, labelled_loop),
     "dcgan-as-printed": (Task(64, 64, 3), FaceGenerator, FaceDiscriminator, face_loop),
+    "fastgan-tutorial-as-printed": (Task(64, 64, 3), BlogGenerator, BlogDiscriminator, blog_loop),
 }
 
 
@@ -325,6 +394,7 @@ def test_parameters_are_as_many_as_the_documents_state():
         "vanilla-as-printed": (1_486_352, 1_460_225),
         "cgan-as-printed": (1_508_368, 1_534_273),
         "dcgan-as-printed": (3_576_704, 2_765_568),
+        "fastgan-tutorial-as-printed": (3_533_315, 108_133),
     }
     for name, (task, *_) in CASES.items():
         gan = recipes.prepare(name, task).gan
@@ -388,13 +458,13 @@ def test_only_the_generator_of_the_conditional_tutorial_is_spectrally_normalised
 
 
 def test_the_documents_numbers():
-    passes = {"vanilla-as-printed": None, "cgan-as-printed": None, "dcgan-as-printed": 5}
-    batch = {"vanilla-as-printed": 64, "cgan-as-printed": 64, "dcgan-as-printed": 128}
+    passes = {"dcgan-as-printed": 5, "fastgan-tutorial-as-printed": 100}
+    batch = {"dcgan-as-printed": 128}
     for name, (task, *_) in CASES.items():
         recipe = recipes.prepare(name, task)
         assert (recipe.batch_size, recipe.passes, recipe.half_life, recipe.flip) == (
-            batch[name],
-            passes[name],
+            batch.get(name, 64),
+            passes.get(name),
             0,
             False,
         )
@@ -405,3 +475,48 @@ def test_the_documents_numbers():
 def test_the_conditional_tutorial_needs_classes():
     with pytest.raises(CardiganError, match="needs data with classes, and this data has none"):
         recipes.prepare("cgan-as-printed", Task(28, 28, 1))
+
+
+def blog_step(second, count):
+    """A discriminator's step of the "FastGAN" blog in which the second head says ``second`` of every image."""
+    gan = recipes.prepare("fastgan-tutorial-as-printed", Task(64, 64, 3)).gan
+    with torch.no_grad():
+        gan.discriminator.second.weight.zero_()
+        gan.discriminator.second.bias.copy_(torch.tensor(second))
+    nothing = torch.zeros(0)
+    maps = [torch.zeros(count, 128, 4, 4)]
+    return Step("discriminator", nothing, nothing, None, None, None, None, nothing, gan, maps=maps), gan.terms[0]
+
+
+def test_the_blogs_double_softmax_bounds_its_third_loss():
+    """A head as sure as can be, right or wrong: log(1 + 3/e) and log(3 + e); and log 4 for one that knows nothing."""
+    step, term = blog_step([100.0, 0.0, 0.0, 0.0], 400)
+    values = 3 * term(step).detach()
+    assert sorted({round(value, 3) for value in values.tolist()}) == [0.744, 1.744]
+    right = (values < 1).float().mean().item()
+    assert right == pytest.approx(0.25, abs=0.07), "the labels are drawn, evenly"
+    assert values.mean() > math.log(4), "so being sure costs"
+    step, term = blog_step([0.0, 0.0, 0.0, 0.0], 400)
+    assert (3 * term(step)).tolist() == pytest.approx([math.log(4)] * 400)
+
+
+def test_no_image_of_the_blog_is_ever_rotated_and_none_of_its_numbers_has_to_do_with_an_image():
+    step, term = blog_step([2.0, 1.0, 0.0, -1.0], 64)
+    with seeded(0, "test"):
+        first, second = term(step), term(step)
+    with seeded(0, "test"):
+        again = term(step)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second), "the same images have other labels the next time"
+
+
+def test_the_blogs_epsilon_shrinks_what_normalisation_should_bring_to_size_1():
+    gan = recipes.prepare("fastgan-tutorial-as-printed", Task(64, 64, 3)).gan
+    norms = {
+        player: [each.eps for each in gan.network(player).modules() if isinstance(each, nn.BatchNorm2d)]
+        for player in PLAYERS
+    }
+    assert norms == {"generator": [1e-5, 0.8, 0.8], "discriminator": [0.8, 0.8, 0.8]}
+    norm = gan.generator.layers[3]
+    maps = torch.randn(64, 128, 8, 8)
+    assert norm(maps).std().item() == pytest.approx(1.8**-0.5, rel=0.01)

@@ -240,6 +240,7 @@ def test_a_recipe_that_does_not_train_both_players_fails(toy, before, after):
         ("dcgan-as-printed", {"size": 64, "channels": 3}, 3_576_704, 2_765_568),
         ("vanilla-as-printed", {"size": 28, "channels": 1}, 1_486_352, 1_460_225),
         ("cgan-as-printed", {"size": 28, "channels": 1, "classes": 10}, 1_508_368, 1_534_273),
+        ("fastgan-tutorial-as-printed", {"size": 64, "channels": 3}, 3_533_315, 108_133),
     ],
 )
 def test_the_printed_networks_have_the_printed_numbers_of_parameters(name, shape, generator, discriminator):

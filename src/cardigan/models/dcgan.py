@@ -179,6 +179,10 @@ class Discriminator(DiscriminatorNetwork):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) in, logits (B, 1) out."""
+        return self.examine(images, labels)[0]
+
+    def examine(self, images: Tensor, labels: Tensor | None = None, *smaller: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The logits (B, 1), and the map (B, F, h, w) that the last convolution reads; it judges one scale only."""
         check_labels(labels, self.classes)
         if self.label_map is not None and labels is not None:
             images = torch.cat([images, self.label_map(labels).unflatten(1, (1, *self.sides))], dim=1)
@@ -187,4 +191,4 @@ class Discriminator(DiscriminatorNetwork):
         if self.projection is not None and labels is not None:
             # The mean and not the sum: summed over many places it would drown the unconditional part at the start.
             logits = logits + self.projection(maps.mean(dim=(2, 3)), labels)
-        return logits
+        return logits, [maps]

@@ -181,12 +181,17 @@ class Discriminator(DiscriminatorNetwork):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) in, logits (B, 1) out."""
+        return self.examine(images, labels)[0]
+
+    def examine(self, images: Tensor, labels: Tensor | None = None, *smaller: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The logits (B, 1), and the map (B, F, h, w) that is summed for them; it judges one scale only."""
         check_labels(labels, self.classes)
-        features = F.relu(self.blocks(images)).sum(dim=(2, 3))
+        maps = F.relu(self.blocks(images))
+        features = maps.sum(dim=(2, 3))
         logits = self.head(features)
         if self.projection is not None and labels is not None:
             logits = logits + self.projection(features, labels)
-        return logits
+        return logits, [maps]
 
 
 def xavier_init(network: nn.Module) -> None:
