@@ -324,8 +324,10 @@ def test_several_scales_of_an_image_are_refused():
 # --- gradients -----------------------------------------------------------------------------------------------------
 
 
-def test_the_slope_reaches_every_pixel_and_is_right():
-    judge = discriminator(resolution=40).double().eval()
+@pytest.mark.parametrize("resolution", [40, 12])
+def test_the_slope_reaches_every_pixel_and_is_right(resolution):
+    """Also where images are shrunk, which without smoothing would pass pixels over."""
+    judge = discriminator(resolution=resolution).double().eval()
     judge.backbone.double()
     images = pictures(count=1).double().requires_grad_()
     (slope,) = torch.autograd.grad(judge(images).sum(), images)
