@@ -104,6 +104,15 @@ def test_concatenation_adds_the_class_as_a_channel():
     assert network.projection is None
 
 
+def test_the_map_it_tells_is_the_one_its_head_reads():
+    network = dcgan.Discriminator(size=28, channels=1, width=4).eval()
+    images = torch.randn(3, 1, 28, 28)
+    logits, (maps,) = network.examine(images)
+    assert maps.shape == (3, 8, 7, 7)
+    assert torch.equal(logits, network(images))
+    torch.testing.assert_close((maps * network.head.weight).sum(dim=(1, 2, 3))[:, None], logits, atol=1e-5, rtol=1e-4)
+
+
 def test_hidden_and_compare_change_the_head():
     network = dcgan.Discriminator(size=28, channels=1, width=8, normalise=False, hidden=32, compare=True)
     images = torch.randn(4, 1, 28, 28)

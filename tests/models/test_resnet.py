@@ -55,6 +55,16 @@ def test_the_discriminator_pools_by_sum_and_projects():
     torch.testing.assert_close(network(images, labels)[:, 0], expected, atol=1e-4, rtol=1e-4)
 
 
+def test_the_map_it_tells_is_the_one_that_is_summed():
+    network = resnet.Discriminator(size=28, channels=1, width=4)
+    images = torch.randn(3, 1, 28, 28)
+    logits, (maps,) = network.examine(images)
+    assert maps.shape == (3, 4, 7, 7)
+    assert maps.min() >= 0
+    assert torch.equal(logits, network(images))
+    torch.testing.assert_close(network.head(maps.sum(dim=(2, 3))), logits)
+
+
 def test_the_discriminator_looks_at_each_image_alone_unless_it_compares():
     images = torch.randn(4, 1, 16, 16)
     changed = torch.cat([images[:1], torch.randn(3, 1, 16, 16)])
