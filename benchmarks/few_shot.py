@@ -40,7 +40,7 @@ def split(archive: Path, folder: Path) -> tuple[Path, Path]:
 def train(data: Path, entry: str, seed: int, arguments: argparse.Namespace, threads: int) -> subprocess.Popen:
     recipe, _, settings = entry.partition(":")
     given = ["hold_out=0", *filter(None, settings.split(","))]
-    command = [sys.executable, "-m", "cardigan", "train", str(data), "--recipe", recipe, "--quiet"]
+    command = [sys.executable, "-m", "cardigan", "train", str(data), "--recipe", recipe]
     command += ["--size", str(arguments.size), "--minutes", str(arguments.minutes), "--seed", str(seed)]
     command += ["--out", str(run_folder(arguments, entry, seed)), *(word for text in given for word in ("--set", text))]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": "1000"}
