@@ -129,9 +129,10 @@ def check_size(recipe: str, height: int, width: int, channels: int | None) -> No
         kind = {None: "", 1: ", grey", 3: ", RGB"}[only[2]]
         mend = " --set channels=1" if only[2] == 1 else ""
         those = f"{height}x{width}" + (f" with {channels} channels" if channels else "")
+        corrected = recipe.removesuffix("-as-printed").removesuffix("-tutorial")
         raise CardiganError(
             f"{recipe} is written for images of {only[0]}x{only[1]} pixels{kind}; these are {those}. Try --size "
-            f"{only[0]}{mend}, or --recipe {recipe.removesuffix('-as-printed')}."
+            f"{only[0]}{mend}, or --recipe {corrected}."
         )
 
 
