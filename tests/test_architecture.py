@@ -63,7 +63,10 @@ ALLOWED = {
     "sample": LEAVES | {"models", "training"},
     "restoring": {"contracts", "errors", "pixels", "data.degrade"},
     "picture_files": {"errors", "data.decode", "data.options", "data.words", "report.grids"},
-    "runs": LEAVES | {"folder", "report", "sample", "restoring", "picture_files", "data.degrade"},
+    "cost": {"durable", "report.page"},
+    "copies": LEAVES
+    | {"folder", "metrics", "data.holding", "data.store", "data.verdicts", "report.copying", "report.grids"},
+    "runs": LEAVES | {"copies", "cost", "folder", "report", "sample", "restoring", "picture_files", "data.degrade"},
     "trials": LEAVES | {"data", "folder", "metrics", "recipes", "sample"},
     "description": {"data", "recipes", "request", "settings", "training", "trials", "_version"},
     "session": ANY,

@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 
 from cardigan.contracts import GeneratorNetwork
+from cardigan.copies import likeness
+from cardigan.cost import read_cost, told
 from cardigan.data.degrade import parse
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder, read_lines
@@ -208,6 +210,9 @@ class Run:
             "interpolation": interpolation(network),
             "per_class": per_class,
             "class_names": names,
+            "likeness": likeness(
+                self.folder, self.config, facts["sha256"], lambda count, seed: self.sample(count, seed=seed)
+            ),
         }
 
     def _restored(self) -> dict[str, Any]:
@@ -244,6 +249,7 @@ class Run:
             ("Size", f"{width} x {height}, {channels} channel{'s' if channels > 1 else ''}"),
             ("Images seen", f"{last['images']:,}"),
             ("Training time", duration(last["seconds"])),
+            *told(read_cost(self.path / "cost.json"), records),
             ("Device", config["device"]),
             ("Parameters", f"generator {weights['generator']}, discriminator {weights['discriminator']}"),
         ]

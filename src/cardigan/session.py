@@ -12,6 +12,8 @@ from typing import Any
 
 from cardigan._version import __version__
 from cardigan.contracts import Batches, GeneratorNetwork, StepRecord
+from cardigan.copies import warning
+from cardigan.cost import note_memory
 from cardigan.data import Store
 from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
@@ -216,6 +218,7 @@ class Session:
         """Write a checkpoint."""
         began = time.monotonic()
         checkpoints.save(self.folder.checkpoints, self.training, {"version": __version__, "stage": self.stage})
+        note_memory(self.folder.path / "cost.json", self.training.device)
         if (took := time.monotonic() - began) > SHORTEST_GRACE:
             text = (
                 f"Saving took {took:.0f} s: a machine that is taken away within {SHORTEST_GRACE} s loses what is new."
@@ -237,6 +240,7 @@ class Session:
         self._publish(network, self.folder.generator, images=images)
         run = Run(self.folder.path)
         run.report()
+        self.say(warning(self.folder))
         return run
 
     def say(self, text: str) -> None:

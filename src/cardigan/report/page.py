@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from cardigan.errors import CardiganError
 from cardigan.report import animation
+from cardigan.report.copying import Likeness, gallery
 from cardigan.report.curves import chart
 from cardigan.report.grids import Pixels, encode_webp, reduce, tidy_columns, write_bytes
 from cardigan.report.pictures import PIXELATED_BELOW, Picture, embed, lay_out
@@ -37,7 +38,7 @@ class Contents:
         summary: what to know first, as (name, value): recipe, data, images seen, time, device, parameters.
         settings: every setting, nested or not; shown folded.
         data: a summary of the data. ``classes`` (name -> count), ``warnings`` (list of texts) and ``skipped`` (list
-            of [file, reason]) are shown in their own way, all else as name and value.
+            of [file, reason]) are shown in their own way, ``split`` is not, all else as name and value.
         real: images of the data, (N, H, W, C).
         generated: samples, (N, H, W, C), as they came: the page says that none was chosen by hand.
         snapshots: (images seen, grid of shape (H, W, C)), samples of the same latents through training. A grid with
@@ -50,6 +51,7 @@ class Contents:
         comparison: of a restoration, (name, images) for each column, such as what was given, restored and true; all
             uint8 of one shape (N, H, W, C). ``real`` and ``generated`` may then be empty.
         trials: of a restoration, its measurements, each with "images", "stage", "psnr", "texture" and "best".
+        likeness: whether the generator copies; None leaves it out.
         notes: warnings, resumes and remedies, in order.
         command: what was typed to train.
         version: of the library.
@@ -68,6 +70,7 @@ class Contents:
     records: Sequence[Mapping[str, Any]] = ()
     comparison: Sequence[tuple[str, Pixels]] = ()
     trials: Sequence[Mapping[str, Any]] = ()
+    likeness: Likeness | None = None
     notes: Sequence[str] = ()
     command: str = ""
     version: str = ""
@@ -99,6 +102,8 @@ def render(contents: Contents) -> str:
         real=real,
         generated=generated,
         classes=_classes(contents),
+        likeness=contents.likeness,
+        gallery=gallery(contents.likeness),
         film=_film(contents),
         charts=trial_charts(contents.trials) + _charts(contents.records, staged=bool(contents.trials)),
         interpolation=_interpolation(contents.interpolation),
@@ -283,7 +288,7 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any] | None:
     if not data:
         return None
     counts, size = dict(data.get("classes") or {}), data.get("size")
-    rest = {name: value for name, value in data.items() if name not in ("classes", "warnings", "skipped")}
+    rest = {name: value for name, value in data.items() if name not in ("classes", "warnings", "skipped", "split")}
     rest |= {"size": " × ".join(map(str, size))} if isinstance(size, (list, tuple)) else {}
     rest |= {"classes": len(counts)} if counts else {}
     most = max([1, *counts.values()])
