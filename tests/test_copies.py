@@ -210,11 +210,11 @@ def test_larger_pictures_are_fewer():
         drawn.append(count)
         raise DrawnError
 
-    for side, held in ((64, 10), (256, 10), (512, 10), (64, 4)):
+    for side, held in ((64, 10), (128, 10), (160, 10), (512, 10), (64, 4)):
         store = copies.Store.from_arrays(np.zeros((20, side, side, 1), np.uint8))
         with pytest.raises(DrawnError):
             copies.search(draw, store, np.arange(20), np.zeros((held, side, side, 1), np.uint8))
-    assert drawn == [500, 125, 100, 100]
+    assert drawn == [500, 250, 160, 100, 100]
 
 
 def test_what_was_found_is_kept_until_the_generator_changes(discs, copy, monkeypatch):
@@ -307,6 +307,29 @@ def test_of_many_training_images_some_are_compared(discs, copy, monkeypatch):
         "Compared with 100 of 270 training images, drawn by lot: copies of the others are not seen."
     ]
     assert 0.25 < found(run)["twins"] < 0.5
+    store, places = training_part(run.folder.samples, run.config["store"], run.config["data"]["fingerprint"])
+    place = dict(zip(store.names(places), places, strict=True))
+    for row, trio in zip(found(run)["gallery"][:4], copies._read(run.folder, {})[1], strict=False):
+        for picture, measure in zip(trio[1:], ("pixels", "features"), strict=True):
+            wanted = store.images[place[row[measure]["image"]]]
+            np.testing.assert_array_equal(picture, wanted[:, ::-1] if row[measure]["mirrored"] else wanted)
+
+
+def test_a_kill_never_leaves_numbers_of_one_generator_beside_pictures_of_another(discs, copy, monkeypatch):
+    run = copy(discs)
+    shows(run, made_up(50, seed=3))
+    replace = copies.replace_durably
+
+    def killed(path, blob):
+        if path.suffix == ".json":
+            raise KeyboardInterrupt
+        replace(path, blob)
+
+    monkeypatch.setattr(copies, "replace_durably", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run.report()
+    monkeypatch.undo()
+    assert section(page(load(run.path))) == section(page(discs))
 
 
 def test_a_conditional_generator_is_asked_for_all_classes(tmp_path):
