@@ -267,6 +267,15 @@ def test_the_share_to_hold_out_is_enough(tmp_path):
     assert found(again)["copies"] is False
 
 
+def test_what_cannot_be_held_out_is_not_advised(tmp_path):
+    """Pieces of one large image belong together."""
+    Image.fromarray(made_up(1, size=96)[0]).save(tmp_path / "one.png")
+    run = train(tmp_path / "one.png", out=tmp_path / "run", size=SIZE, **SETTINGS)
+    likeness = run._contents().likeness
+    assert likeness.verdict.startswith("Whether the generator copies cannot be tested")
+    assert likeness.remarks == []
+
+
 def test_a_handful_of_images_has_no_neighbours(tmp_path):
     run = trained(made_up(5), tmp_path, batch_size=2)
     likeness = run._contents().likeness

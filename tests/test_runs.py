@@ -166,6 +166,7 @@ def test_the_report_of_a_restoration_compares_held_out_pieces(restoring):
     assert np.abs(restored - (given + 31.875)).max() <= 1
     assert [line["best"] for line in contents.trials] == [False, True]
     assert contents.real.size == contents.generated.size == 0
+    assert contents.likeness is None, "what restores may give back what it was given"
     assert ("Undoes", "downscale2") in contents.summary
     assert "cardigan restore RUN" in restoring.report().read_text(encoding="utf-8")
 

@@ -119,7 +119,7 @@ def search(
     count = SAMPLE_PIXELS // math.prod(learnt.shape[1:3]) if testable else FEWEST_SAMPLES
     samples = draw(min(max(count, FEWEST_SAMPLES), SAMPLES), SEED)
     found: Found = {"samples": len(samples), "trained_on": len(places), "compared_with": len(learnt)}
-    found |= {"held_out": len(unseen), "gallery": []}
+    found |= {"held_out": len(unseen), "cut": bool(store.pieces), "gallery": []}
     heap = _Heap(learnt, store.names(chosen))
     calibration = gradients(unseen) if testable else None
     try:
@@ -276,8 +276,9 @@ def _remarks(found: Found) -> list[str]:
             f"Compared with {found['compared_with']:,} of {found['trained_on']:,} training images, drawn by lot: "
             f"copies of the others are not seen."
         )
-    count = found["trained_on"] + found["held_out"]
-    if found["held_out"] < FEWEST_HELD_OUT and (share := math.ceil(100 * FEWEST_HELD_OUT / count) / 100) <= 0.5:
+    share = math.ceil(100 * FEWEST_HELD_OUT / (found["trained_on"] + found["held_out"])) / 100
+    # Pieces of one photo are held out together or not at all, so there may be nothing to be asked for.
+    if found["held_out"] < FEWEST_HELD_OUT and share <= 0.5 and not found["cut"]:
         remarks.append(
             f"To have this tested, train again with images held out: --set hold_out={max(share, 0.1):g} and another "
             f"--out."
