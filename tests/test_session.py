@@ -87,17 +87,17 @@ def test_the_stages_follow_each_other(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(Training, "turn", watched)
     restoration(photos, tmp_path / "run", patience=100, matching=0.1)
     players, losses, rates = zip(*seen, strict=True)
-    assert players[:28] == (("generator",),) * 24 + (("discriminator",),) * 4
-    assert set(players[28:]) == {("generator",), ("discriminator",)}
+    assert players[:20] == (("generator",),) * 18 + (("discriminator",),) * 2
+    assert set(players[20:]) == {("generator",), ("discriminator",)}
     assert len(players) == 40
-    assert all(each == {"generator/content"} for each in losses[:24])
-    game = [each for each, who in zip(losses[28:], players[28:], strict=True) if who == ("generator",)]
+    assert all(each == {"generator/content"} for each in losses[:18])
+    game = [each for each, who in zip(losses[20:], players[20:], strict=True) if who == ("generator",)]
     assert all(each == {"generator/adversarial", "generator/content", "generator/matching"} for each in game)
     assert rates[0]["generator"] == pytest.approx(5e-4)
-    assert rates[9]["generator"] == pytest.approx(5e-4)
-    assert rates[23]["generator"] == pytest.approx(5e-4 * (1 - 0.95 * (23 / 24 - 0.4) / 0.6))
-    assert [each["generator"] for each in rates[24:]] == pytest.approx([1e-4] * 16)
-    assert [each["discriminator"] for each in rates[24:]] == pytest.approx([4e-4] * 16)
+    assert rates[7]["generator"] == pytest.approx(5e-4)
+    assert rates[17]["generator"] == pytest.approx(5e-4 * (1 - 0.95 * (17 / 18 - 0.4) / 0.6))
+    assert [each["generator"] for each in rates[18:]] == pytest.approx([1e-4] * 22)
+    assert [each["discriminator"] for each in rates[18:]] == pytest.approx([4e-4] * 22)
 
 
 def test_a_finished_run_has_both_generators_its_measurements_and_a_report(finished):

@@ -102,8 +102,8 @@ def recipe(
         flip=flip,
         degradation=degradation,
         stages=(
-            Stage("content", 0.6, alone, alternate(discriminator=0), linear(to=0.05, start=0.4), trials=6),
-            Stage("critic", 0.7, gan, alternate(generator=0), constant(0.2)),
+            Stage("content", 0.45, alone, alternate(discriminator=0), linear(to=0.05, start=0.4), trials=6),
+            Stage("critic", 0.5, gan, alternate(generator=0), constant(0.2)),
             Stage("game", 1.0, gan, adaptive(discriminator=threshold), constant(0.2), trials=20),
         ),
         choice=Compromise(price=price, patience=patience),
