@@ -73,7 +73,7 @@ def score(arguments: argparse.Namespace, parts: tuple[Path, Path], plan: list[tu
     training, held_out = (prepare(open_source(str(part)), size=size, settings=DataSettings()).images for part in parts)
     real, results = features(held_out), {}
     for entry, seed in plan:
-        run = cardigan.Run.open(run_folder(arguments, entry, seed))
+        run = cardigan.load(run_folder(arguments, entry, seed))
         result = {"kid": distance(run.sample(SAMPLES, seed=1)), "images": run.records[-1]["images"]}
         print(f"{entry} seed {seed}: KID x 1,000 {result['kid']:.1f}, {result['images']:,} images seen", flush=True)
         results.setdefault(entry, {})[seed] = result

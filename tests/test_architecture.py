@@ -13,7 +13,7 @@ import cardigan
 SOURCE = Path(cardigan.__file__).parent
 
 ANY = {"*"}
-LEAVES = {"errors", "pixels", "randomness", "contracts", "discovery", "durable"}
+LEAVES = {"errors", "pixels", "randomness", "contracts", "clock", "discovery", "durable"}
 PARTS = {"models", "objectives", "regularizers", "augment", "layers"}
 
 # A room is a file or a folder right below the package; "room/file" overrules its folder. A folder may import itself
@@ -24,6 +24,7 @@ ALLOWED = {
     "pixels": set(),
     "randomness": set(),
     "contracts": set(),
+    "clock": {"contracts"},
     "durable": set(),
     "interrupts": set(),
     "_version": set(),
@@ -50,7 +51,7 @@ ALLOWED = {
     "training": LEAVES | {"training"},
     # those who watch
     "report": {"errors", "report"},
-    "watchers": {"contracts", "durable", "errors", "report", "sample"},
+    "watchers": {"contracts", "clock", "durable", "errors", "report", "sample"},
     # the table where parts are assembled
     "recipes": PARTS | LEAVES | {"features", "training", "data.degrade", "recipes._contract"},
     "recipes/_contract": LEAVES | {"training", "data.degrade"},
@@ -196,6 +197,7 @@ FORBIDDEN = {
     ("objectives.py", "from cardigan import regularizers"): "cardigan.regularizers",
     ("regularizers/penalties.py", "from cardigan.models import load"): "cardigan.models",
     ("contracts.py", "from cardigan.errors import CardiganError"): "cardigan.errors",
+    ("contracts.py", "from cardigan.clock import Progress"): "cardigan.clock",
     ("pixels.py", "import cardigan.contracts"): "cardigan.contracts",
     ("layers.py", "from cardigan.models import mlp"): "cardigan.models",
     ("features/classifier.py", "from cardigan.features import load"): "cardigan.features",

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from cardigan.contracts import Progress
+from cardigan.clock import Progress
 from cardigan.data import Store
 from cardigan.data.degrade import parse
 from cardigan.recipes import Compromise, Stage

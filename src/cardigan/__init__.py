@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cardigan import augment, features, layers, models, objectives, recipes, regularizers, training
     from cardigan._version import __version__
-    from cardigan.contracts import GAN, Batch, Normal, Objective, Progress, Step, StepRecord
+    from cardigan.clock import Progress, StepRecord
+    from cardigan.contracts import GAN, Batch, Normal, Objective, Step
     from cardigan.data import DataSettings, Store, open_source, prepare, scan
     from cardigan.data.batches import batches
     from cardigan.errors import CardiganError
@@ -65,7 +66,8 @@ __all__ = [
 
 _HOMES = {
     "cardigan._version": ["__version__"],
-    "cardigan.contracts": ["GAN", "Batch", "Normal", "Objective", "Progress", "Step", "StepRecord"],
+    "cardigan.clock": ["Progress", "StepRecord"],
+    "cardigan.contracts": ["GAN", "Batch", "Normal", "Objective", "Step"],
     "cardigan.data": ["DataSettings", "Store", "open_source", "prepare", "scan"],
     "cardigan.data.batches": ["batches"],
     "cardigan.errors": ["CardiganError"],

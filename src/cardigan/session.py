@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cardigan._version import __version__
-from cardigan.contracts import Batches, GeneratorNetwork, StepRecord
+from cardigan.clock import StepRecord
+from cardigan.contracts import Batches, GeneratorNetwork
 from cardigan.copies import warning
 from cardigan.cost import note_memory
 from cardigan.data import Store

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cardigan.contracts import GeneratorNetwork, Progress
+from cardigan.clock import Progress
+from cardigan.contracts import GeneratorNetwork
 from cardigan.data import Store
 from cardigan.data.degrade import Degradation
 from cardigan.data.holding import Places

@@ -5,7 +5,7 @@ from itertools import groupby
 import pytest
 import torch
 
-from cardigan.contracts import Progress
+from cardigan.clock import Progress
 from cardigan.training.turns import adaptive, alternate, other, together
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cardigan.contracts import Progress, StepRecord
+from cardigan.clock import Progress, StepRecord
 from cardigan.watchers.records import RecordsWriter
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cardigan.contracts import GAN, Batch, Player, Progress, Step, Turn
+from cardigan.clock import Progress
+from cardigan.contracts import GAN, Batch, Player, Step, Turn
 from cardigan.fastai.adapters import AsDiscriminator, AsGenerator, Game, checked
 from cardigan.fastai.callbacks import GANTrainer
 from cardigan.fastai.learner import Learner

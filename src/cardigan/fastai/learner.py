@@ -10,7 +10,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from cardigan.contracts import GAN, Batch, Player, Progress, Step, StepRecord, Turn
+from cardigan.clock import Progress, StepRecord
+from cardigan.contracts import GAN, Batch, Player, Step, Turn
 from cardigan.errors import CardiganError
 from cardigan.fastai import engine as engines
 from cardigan.fastai.adapters import ALONE, AsDiscriminator, AsGenerator, Content, Feed, loader

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cardigan.contracts import GAN, Player, Turns
+from cardigan.clock import Turns
+from cardigan.contracts import GAN, Player
 from cardigan.data.degrade import Degradation
 from cardigan.errors import CardiganError
 from cardigan.training.optimizers import OptimizerSettings

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cardigan.contracts import GAN, Adaptive, Batch, Batches, GeneratorNetwork, Player, Progress, StepRecord, Turns
+from cardigan.clock import Progress, StepRecord, Turns
+from cardigan.contracts import GAN, Adaptive, Batch, Batches, GeneratorNetwork, Player
 from cardigan.errors import CardiganError
 from cardigan.randomness import generator, seeded
 from cardigan.training.ema import Average, settled

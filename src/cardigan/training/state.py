@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cardigan.contracts import Player, Progress
+from cardigan.clock import Progress
+from cardigan.contracts import Player
 from cardigan.errors import CardiganError
 from cardigan.training.loop import PLAYERS, Training
 

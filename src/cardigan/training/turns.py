@@ -4,7 +4,8 @@ One turn draws one batch and one set of latents; its players act on them in orde
 of one player, and ``("discriminator", "generator")`` is a turn in which both see the same fakes.
 """
 
-from cardigan.contracts import Player, Progress, Turn, Turns
+from cardigan.clock import Progress, Turns
+from cardigan.contracts import Player, Turn
 
 
 def alternate(*, discriminator: int = 1, generator: int = 1) -> Turns:

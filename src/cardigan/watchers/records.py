@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from cardigan.contracts import StepRecord
+from cardigan.clock import StepRecord
 from cardigan.durable import replace_durably
 
 
