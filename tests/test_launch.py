@@ -612,5 +612,5 @@ def test_fewer_images_than_a_batch_stops_before_training(tmp_path):
     """B9."""
     data = arrays(tmp_path / "data.npz", count=10)
     told = refusal(tmp_path / "run", source=str(data))
-    assert "The data has 10 images, fewer than one batch of 16. Use --set batch_size=5 or less" in told
+    assert "There are 10 images to train on, fewer than one batch of 16. Use --set batch_size=5 or less" in told
     assert not (tmp_path / "run" / "checkpoints").exists()

@@ -56,7 +56,7 @@ class StoredBatches:
             raise CardiganError(f"batch_size is {batch_size}, expected at least 1.")
         if batch_size > count:
             raise CardiganError(
-                f"The data has {count} images, fewer than one batch of {batch_size}. "
+                f"There are {count} images to train on, fewer than one batch of {batch_size}. "
                 f"Use --set batch_size={max(2, count // 2)} or less, or add images."
             )
         self.batch_size, self.seed, self.flip = batch_size, seed, flip
