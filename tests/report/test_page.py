@@ -304,7 +304,16 @@ def test_trials_are_drawn_before_the_losses():
     assert titles[2].startswith("Discriminator")
 
 
-def test_a_player_that_rests_for_a_stage_leaves_no_marks():
+@pytest.mark.parametrize("page_of", [full, restoration])
+def test_what_was_not_recorded_leaves_no_marks_and_what_was_no_number_does(page_of):
+    """A player that rests, or a penalty that is due now and then, against a loss that overflowed."""
     resting = [record(1000, losses={"generator/content": 0.1}, logits={}), record(2000)]
-    assert "not a number" not in render(restoration(records=resting))
-    assert "not a number" in render(full(records=resting))
+    assert "not a number" not in render(page_of(records=resting))
+    broken = [*resting, record(3000, losses={"generator/content": None}), record(4000)]
+    assert "not a number" in render(page_of(records=broken))
+
+
+def test_gauges_have_a_chart_of_their_own():
+    gauges = {"augmentation probability": 0.25, "overfitting": 0.5}
+    html = render(full(records=[record(1, gauges=gauges), record(2, gauges=gauges)]))
+    assert "Gauges: augmentation probability, overfitting" in re.findall(r"<svg[^>]*><title>(.*?)</title>", html)

@@ -7,7 +7,6 @@ shows are plain values, so it can be written from a run folder long after traini
 import base64
 import hashlib
 import importlib.resources
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any, cast
 
 from cardigan.errors import CardiganError
 from cardigan.report import animation
+from cardigan.report.charts import charts
 from cardigan.report.copying import Likeness, gallery
-from cardigan.report.curves import chart
 from cardigan.report.grids import Pixels, encode_webp, reduce, tidy_columns, write_bytes
 from cardigan.report.pictures import PIXELATED_BELOW, Picture, embed, lay_out
 from cardigan.report.restoration import compared, trial_charts
@@ -105,7 +104,7 @@ def render(contents: Contents) -> str:
         likeness=contents.likeness,
         gallery=gallery(contents.likeness),
         film=_film(contents),
-        charts=trial_charts(contents.trials) + _charts(contents.records, staged=bool(contents.trials)),
+        charts=trial_charts(contents.trials) + charts(contents.records),
         interpolation=_interpolation(contents.interpolation),
         data=_data(contents.data),
         settings=list(flatten(contents.settings)),
@@ -248,40 +247,6 @@ def _interpolation(images: Pixels | None) -> Picture | None:
     rows, steps, height, width, channels = images.shape
     sheet = reduce(lay_out(images.reshape(rows * steps, height, width, channels), steps), side=1600)
     return _picture(sheet, side=width, columns=steps, quality=None if sheet.size < 2_000_000 else 88)
-
-
-def _charts(records: Sequence[Mapping[str, Any]], *, staged: bool) -> list[tuple[str, str]]:
-    """(SVG, caption) of the discriminator's losses, the generator's, any others, the logits and the speed.
-
-    In a training of stages, players rest for long: what they did not record is then no gap that needs a mark.
-    """
-    if not records:
-        return []
-    losses = list(dict.fromkeys(name for record in records for name in record.get("losses") or {}))
-    others = [name for name in losses if not name.startswith(("discriminator/", "generator/"))]
-    charts: list[tuple[str, str]] = []
-    for title, prefix in (("Discriminator", "discriminator/"), ("Generator", "generator/"), ("Other losses", "")):
-        mine = [name for name in losses if name.startswith(prefix)] if prefix else others
-        series = {name.removeprefix(prefix): _series(records, "losses", name, gaps=not staged) for name in mine}
-        if series:
-            charts.append((chart(series, title=title, x_label="images seen", y_label="loss"), ""))
-    logits = {name: _series(records, "logits", name, gaps=not staged) for name in ("real", "fake")}
-    drawn = chart(logits, title="Mean logits", x_label="images seen", y_label="logit")
-    charts.append((drawn, "What the discriminator answers on average, before any sigmoid. High means real."))
-    speed = {"": _series(records, "images_per_second")}
-    charts.append((chart(speed, title="Speed", x_label="images seen", y_label="images per second"), ""))
-    return charts
-
-
-def _series(records: Sequence[Mapping[str, Any]], *keys: str, gaps: bool = True) -> list[tuple[float, float]]:
-    points = []
-    for record in records:
-        value: Any = record
-        for key in keys:
-            value = (value or {}).get(key)
-        if gaps or value is not None:
-            points.append((float(record["images"]), math.nan if value is None else float(value)))
-    return points
 
 
 def _data(data: Mapping[str, Any]) -> dict[str, Any] | None:
