@@ -13,6 +13,8 @@ SMALL = 32
 """Sides up to this many pixels train in a minute on a CPU."""
 SHORT = 5
 """Minutes below which a CPU is given the smallest network for larger images."""
+FEW = 3_000
+"""Pictures below which a plain discriminator soon knows them by heart."""
 
 
 def recipe(
@@ -25,31 +27,44 @@ def recipe(
     r1: Weight | None = None,
     flip: bool | None = None,
 ) -> Recipe:
-    """Every setting overrules the choice."""
+    """Every setting overrules the choice; ``r1`` is a setting of quick, so whoever gives it gets quick."""
+    few = _is_few(task) and r1 is None
+    name, what = "quick", "convolutions with R1"
+    if few:
+        name, what = "fastgan", f"made for few pictures, and there are {task.count:,}"
     choices = [
-        ("width", width, *_width(task)),
-        ("learning_rate", learning_rate, *_learning_rate(task)),
-        ("batch_size", batch_size, *_batch_size(task)),
+        ("width", width, *_width(task, few)),
+        ("learning_rate", learning_rate, *_learning_rate(task, few)),
+        ("batch_size", batch_size, *_batch_size(task, few)),
         ("flip", flip, task.channels >= 3, "colour pictures usually may be mirrored; not if they hold text"),
     ]
-    settings = {name: choice if given is None else given for name, given, choice, _ in choices}
-    because = [f"auto takes the recipe quick at {task.width}x{task.height} pixels: convolutions with R1."]
+    settings = {key: choice if given is None else given for key, given, choice, _ in choices}
+    because = [f"auto takes the recipe {name} at {task.width}x{task.height} pixels: {what}."]
     because += [
-        f"{name}={str(choice).lower()}: {why} (--set {name}=... overrules)."
-        for name, given, choice, why in choices
+        f"{key}={str(choice).lower()}: {why} (--set {key}=... overrules)."
+        for key, given, choice, why in choices
         if given is None and choice
     ]
     if classes_for(task, conditional):
         because.append(
             f"Conditional, since the data has {task.classes} classes (--set conditional=false goes without)."
         )
-    chosen = recipes.find("quick").recipe(task, conditional=conditional, r1=r1, **settings)
+    own = {} if few else {"r1": r1}
+    chosen = recipes.find(name).recipe(task, conditional=conditional, **own, **settings)
     return replace(chosen, because=tuple(because))
 
 
-def _width(task: Task) -> tuple[int, str]:
+def _is_few(task: Task) -> bool:
+    """Few pictures in colour, too large for the smallest networks, and time enough for slow steps."""
+    hurried = task.device == "cpu" and task.minutes is not None and task.minutes < SHORT
+    return 0 < task.count < FEW and task.channels >= 3 and min(task.size) > SMALL and not hurried
+
+
+def _width(task: Task, few: bool) -> tuple[int, str]:
     if task.device != "cpu":
         return 64, "a GPU affords it"
+    if few:
+        return 8, "what a CPU affords of it"
     if max(task.size) <= SMALL:
         return 16, "enough for small images"
     if task.minutes is not None and task.minutes < SHORT:
@@ -57,14 +72,17 @@ def _width(task: Task) -> tuple[int, str]:
     return 24, "what a CPU affords at this size"
 
 
-def _learning_rate(task: Task) -> tuple[float, str]:
+def _learning_rate(task: Task, few: bool) -> tuple[float, str]:
+    if few:
+        return (2e-3, "a narrow network learns faster") if task.device == "cpu" else (2e-4, "as published")
     if task.device != "cpu":
         return 5e-4, "a wide network wants it low"
     return (2e-3, "small images") if max(task.size) <= SMALL else (1e-3, "larger images want it lower")
 
 
-def _batch_size(task: Task) -> tuple[int, str]:
-    usual = 32 if task.device == "cpu" else 64
+def _batch_size(task: Task, few: bool) -> tuple[int, str]:
+    usual, why = (32, "many small steps on a CPU") if task.device == "cpu" else (64, "keeps a GPU busy")
+    usual, why = (8, "as published") if few else (usual, why)
     if 0 < task.count < 2 * usual:
         return max(2, task.count // 2), f"there are only {task.count} images"
-    return usual, "many small steps on a CPU" if task.device == "cpu" else "keeps a GPU busy"
+    return usual, why
