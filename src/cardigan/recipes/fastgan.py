@@ -34,7 +34,7 @@ def recipe(
     excitation: bool = True,
     reconstruction: Weight = 1.0,
     features: str = "",
-    augmentation: Literal["fixed", "adaptive", "none"] = "fixed",
+    augmentation: Literal["fixed", "adaptive", "off"] = "fixed",
     flip: bool = True,
 ) -> Recipe:
     """The paper's width is 64; 16 trains on a CPU. ``reconstruction=0`` leaves the decoders out; ``features`` names a
