@@ -246,3 +246,12 @@ def test_pieces_without_texture_are_refused_before_any_work(size):
 
 def test_the_smallest_pieces_are_not_refused():
     check(Request("digits", recipe="restore", size=16), device="cpu")
+
+
+def test_a_recipe_that_chooses_by_the_data_may_have_any_size_that_one_of_its_choices_can_draw():
+    """Many images are quick's, up to 256 pixels; few are FastGAN's, up to 1,024."""
+    check(Request("photos", recipe="auto", size=512), device="cpu")
+    with pytest.raises(CardiganError, match="each side must lie between 16 and 256"):
+        check(Request("photos", recipe="auto", size=515), device="cpu")
+    with pytest.raises(CardiganError, match="each side must lie between 16 and 256"):
+        check(Request("photos", recipe="quick", size=512), device="cpu")

@@ -96,17 +96,26 @@ def check(request: Request, *, device: str) -> Settings:
 
 
 def _size_problems(request: Request, settings: Settings) -> list[str]:
-    """Why the recipe cannot draw the size asked for, found by building its networks without weights."""
+    """Why the recipe cannot draw the size asked for, found by building its networks without weights.
+
+    A recipe that chooses by the data is tried on little of it and on much: it is asked again once the data is open.
+    """
     height, width = request.sides or (0, 0)
     channels = settings.data.channels
     try:
         check_size(request.recipe, height, width, channels)
-        task = recipes.Task(height, width, channels or 3, classes=2)
-        with torch.device("meta"):
-            recipes.prepare(request.recipe, task, seed=request.seed, **settings.recipe)
     except CardiganError as error:
         return [str(error)]
-    return []
+    problems = []
+    for count in (0, 1):
+        task = recipes.Task(height, width, channels or 3, classes=2, count=count)
+        try:
+            with torch.device("meta"):
+                recipes.prepare(request.recipe, task, seed=request.seed, **settings.recipe)
+            return []
+        except CardiganError as error:
+            problems.append(str(error))
+    return problems[:1]
 
 
 def check_size(recipe: str, height: int, width: int, channels: int | None) -> None:

@@ -16,6 +16,7 @@ from cardigan import GAN, models, objectives, regularizers
 from cardigan.contracts import Batch, Objective
 from cardigan.data import Store
 from cardigan.data.batches import batches
+from cardigan.errors import CardiganError
 from cardigan.randomness import generator as stream
 from cardigan.randomness import seeded
 from cardigan.training import Adam, adaptive, alternate, constant, fit, linear, together
@@ -662,3 +663,17 @@ def test_an_adaptive_augmentation_sees_each_step_of_the_discriminator_and_is_rec
     assert watching.seen == [((BATCH, 1), BATCH)] * training.progress.steps["discriminator"]
     assert [float(record.gauges["total"]) for record in records] == [1, 2, 2, 3, 4, 4]
     assert next(fit(Training(connected()), Images(classes=0), images=BATCH)).gauges == {}
+
+
+def test_an_augmentation_that_adapts_must_be_one_that_a_checkpoint_keeps():
+    class Forgetful:
+        def __call__(self, images):
+            return images
+
+        def observe(self, real_logits, *, images): ...
+
+        def gauges(self):
+            return {}
+
+    with pytest.raises(CardiganError, match=r"Forgetful adapts .* is no torch\.nn\.Module, .* Make it a module"):
+        Training(connected(augment=Forgetful()))

@@ -20,7 +20,7 @@ TURN_ORDERS = {
     "alternate 5 to 1": lambda: alternate(discriminator=5, generator=1),
     "adaptive": lambda: adaptive(discriminator=1.3, generator=0.7, longest=3),
 }
-KINDS = ["spectral norm", "conditional", "dropout"]
+KINDS = ["spectral norm", "conditional", "dropout", "adaptive augmentation"]
 CUTS = {"the first step": 1, "right after a lazy step": 7, "mid-pass": 12, "a pass's end": 15}
 
 
@@ -39,12 +39,17 @@ def gan(kind):
             if kind == "spectral norm":
                 regularizers.spectral_norm(generator)
                 regularizers.spectral_norm(discriminator)
+    changes = augment.diffaugment()
+    if kind == "conditional":
+        changes = augment.diffaugment("translation", "flip")
+    if kind == "adaptive augmentation":
+        changes = augment.adaptive("translation", "color", horizon=100, interval=2)
     return GAN(
         generator,
         discriminator,
         objectives.non_saturating(),
         terms=(regularizers.R1(1.0, every=3), regularizers.GradientPenalty(1.0, every=2)),
-        augment=augment.diffaugment("translation", "flip") if kind == "conditional" else augment.diffaugment(),
+        augment=changes,
     )
 
 
@@ -114,6 +119,25 @@ def test_the_cut_after_a_lazy_step_is_one(tmp_path):
     records = list(fit(training, data, turns=together(), images=8 * BATCH))
     assert ["discriminator/r1" in record.losses for record in records] == [True, False]
     assert CUTS["right after a lazy step"] == 7
+
+
+def test_an_adaptive_augmentation_really_adapts(uninterrupted):
+    """Else its resume would prove nothing."""
+    trained = uninterrupted("adaptive augmentation", "together").gan.augment
+    assert 0 < float(trained.probability) < 1
+
+
+def test_without_what_the_augmentation_learned_it_would_not_be_the_same(uninterrupted, tmp_path):
+    kind = "adaptive augmentation"
+    checkpoint.save(tmp_path, sitting(kind, TURN_ORDERS["together"], until=12), {})
+    found, _ = checkpoint.newest(tmp_path)
+    found.files["augment"] = {key: torch.zeros_like(value) for key, value in found.files["augment"].items()}
+    training = Training(gan(kind), optimizers=Adam(1e-2, beta1=0.5), half_life=60, seed=9)
+    checkpoint.restore(training, found)
+    data = batches(store(), batch_size=BATCH, seed=9, flip=True, labels=False)
+    list(fit(training, data, turns=together(), images=TURNS * BATCH, schedule=linear(to=0.1, start=0.3)))
+    with pytest.raises(AssertionError):
+        assert_identical(training, uninterrupted(kind, "together"))
 
 
 def test_adaptive_turns_really_adapt(uninterrupted):

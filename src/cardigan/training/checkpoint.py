@@ -35,6 +35,8 @@ FILES = frozenset(
     + [f"{player}{part}.safetensors" for player in PLAYERS for part in ("", "-optimizer")]
 )
 """What a checkpoint consists of, beside its manifest."""
+OPTIONAL = frozenset({"augment.safetensors"})
+"""What it has besides where the augmentation learns too."""
 
 
 def save(folder: Path, training: Training, extra: dict[str, Any]) -> Path:
@@ -155,7 +157,7 @@ def _read(path: Path) -> Checkpoint:
         listing = {name: (told["bytes"], told["sha256"]) for name, told in manifest["files"].items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise BadCheckpointError(f"manifest.json is malformed ({error!r}).") from error
-    if wrong := sorted(listing.keys() ^ FILES):
+    if wrong := sorted((FILES - listing.keys()) | (listing.keys() - FILES - OPTIONAL)):
         raise BadCheckpointError(f"manifest.json does not list the files of a checkpoint; see {wrong[0]!r}.")
     files: dict[str, dict[str, Tensor]] = {}
     for name, (size, digest) in listing.items():

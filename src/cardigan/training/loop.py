@@ -54,6 +54,9 @@ class Training:
         half_life: of the averaged generator, in images; 0 publishes the trained weights themselves.
         seed: of all randomness.
         device: where to train.
+
+    Raises:
+        CardiganError: if an adaptive augmentation is no module.
     """
 
     def __init__(
@@ -65,6 +68,11 @@ class Training:
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
+        if isinstance(gan.augment, Adaptive) and not isinstance(gan.augment, nn.Module):
+            raise CardiganError(
+                f"{type(gan.augment).__name__} adapts (it has observe), but is no torch.nn.Module, so a checkpoint "
+                f"would forget what it learned. Make it a module and keep its numbers in buffers."
+            )
         self.gan = gan.to(device)
         self.device, self.seed = torch.device(device), seed
         settings = optimizers if isinstance(optimizers, Mapping) else dict.fromkeys(PLAYERS, optimizers or Adam())
