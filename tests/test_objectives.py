@@ -205,7 +205,21 @@ def test_a_margin_of_chance_is_each_logits_own_within_its_range():
     assert repr(objectives.hinge(margin=(0.8, 1.0))) == "hinge(margin=(0.8, 1.0))"
 
 
-@pytest.mark.parametrize("margin", [-1.0, (1.0, 0.5), (-0.1, 1.0), float("nan")])
+def test_a_list_of_two_margins_is_a_range_too():
+    """As configuration files write pairs."""
+    game, nothing = objectives.hinge(margin=[0.8, 1.0]), torch.zeros(1000, 1)
+    paid = []
+    for one in (game, objectives.hinge(margin=(0.8, 1.0))):
+        with seeded(0, "test"):
+            paid.append(one.discriminator(real=nothing, fake=nothing))
+    assert torch.equal(*paid)
+    assert game.name == "hinge(margin=(0.8, 1.0))"
+
+
+@pytest.mark.parametrize(
+    "margin",
+    [-1.0, (1.0, 0.5), [1.0, 0.5], (-0.1, 1.0), float("nan"), (), [1.0], (0.1, 0.2, 0.3), "1", "12", None, [None, 1.0]],
+)
 def test_a_margin_that_is_none(margin):
     with pytest.raises(CardiganError, match=r"hinge\(margin=.*\) is no margin: give a number from 0 up"):
         objectives.hinge(margin=margin)

@@ -1,6 +1,7 @@
 """The published model: written plain, opened anywhere, drawn from the same way by everyone."""
 
 import json
+import pickle
 import re
 
 import numpy as np
@@ -47,6 +48,28 @@ def test_the_published_model_draws_what_the_live_one_draws(tmp_path, classes):
     assert np.array_equal(draw(opened, latents, labels), draw(live, latents, labels))
     with torch.no_grad():
         torch.testing.assert_close(opened(latents, labels), live(latents, labels), rtol=0, atol=1e-6)
+
+
+def test_a_published_fastgan_is_plain_and_draws_what_the_trained_one_draws(tmp_path):
+    """Its own argument asks for spectral norm, which would divide the divided weights again."""
+    live = models.fastgan.Generator(size=32, width=4)
+    for _ in range(3):
+        live(torch.randn(8, live.latent))
+    live.eval()
+    assert [module for module in live.modules() if parametrize.is_parametrized(module)]
+    publish(live, tmp_path, facts={})
+    opened, config = load_generator(tmp_path)
+    assert [module for module in opened.modules() if parametrize.is_parametrized(module)] == []
+    assert (config["arguments"]["spectral"], live.arguments["spectral"]) == (False, True)
+    latents = latents_for(live, 20, seed=1)
+    again = pickle.loads(pickle.dumps(opened))
+    with torch.no_grad():
+        expected = live(latents)
+        for network in (opened, again):
+            torch.testing.assert_close(network(latents), expected, rtol=0, atol=1e-6)
+    assert np.array_equal(draw(opened, latents), draw(live, latents))
+    publish(opened, tmp_path / "again", facts={})  # and what is plain stays as it is
+    assert (tmp_path / "again/model.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
 
 
 def test_publishing_leaves_the_live_network_as_it_is(tmp_path):

@@ -4,8 +4,9 @@ Every function here builds an :class:`~cardigan.contracts.Objective`. Logits are
 take ``real=`` and ``fake=`` and return one value per logit, unreduced; the loop takes the mean.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from numbers import Real
 
 import torch
 import torch.nn.functional as F
@@ -125,7 +126,7 @@ def wasserstein() -> Objective:
     return Objective(discriminator, generator, name="wasserstein()")
 
 
-def hinge(*, margin: float | tuple[float, float] = 1.0) -> Objective:
+def hinge(*, margin: float | Sequence[float] = 1.0) -> Objective:
     r"""A margin: the discriminator stops caring about images it is sure of.
 
     .. math:: L_D = \max(0, m - r) + \max(0, m + f), \quad L_G = -f
@@ -134,19 +135,21 @@ def hinge(*, margin: float | tuple[float, float] = 1.0) -> Objective:
     from the published code of FastGAN (Liu et al., 2021).
 
     Args:
-        margin: m, or the range in which each logit's own is drawn.
+        margin: m, or the range (lowest, highest) in which each logit's own is drawn.
 
     Raises:
-        CardiganError: if a margin is negative or the range is empty.
+        CardiganError: if a margin is negative, the range is empty, or it is neither a number nor a pair of them.
 
     Example:
         >>> import torch
         >>> hinge().discriminator(real=torch.tensor([2.0]), fake=torch.tensor([-2.0])).item()
         0.0
     """
-    low, high = margin if isinstance(margin, tuple) else (margin, margin)
-    if not 0 <= low <= high:
+    bounds = tuple(margin) if isinstance(margin, Sequence) else (margin, margin)
+    if len(bounds) != 2 or not all(isinstance(bound, Real) for bound in bounds) or not 0 <= bounds[0] <= bounds[1]:
         raise CardiganError(f"hinge(margin={margin}) is no margin: give a number from 0 up, or (lowest, highest).")
+    low, high = bounds
+    told = bounds if isinstance(margin, Sequence) else margin
 
     def distance(logits: Tensor) -> Tensor:
         """How far they are on the wrong side of their margin."""
@@ -159,7 +162,7 @@ def hinge(*, margin: float | tuple[float, float] = 1.0) -> Objective:
     def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
         return -fake
 
-    return Objective(discriminator, generator, name="hinge()" if margin == 1.0 else f"hinge(margin={margin})")
+    return Objective(discriminator, generator, name="hinge()" if margin == 1.0 else f"hinge(margin={told})")
 
 
 def relativistic() -> Objective:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cardigan import models
 from cardigan.contracts import GeneratorNetwork
@@ -31,11 +31,14 @@ def publish(generator: GeneratorNetwork, folder: Path, *, facts: dict[str, Any])
         facts: JSON values to keep beside the architecture: class names, what it was trained on.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().contiguous().cpu() for name, tensor in _plain_weights(generator).items()}
+    # Weights that spectral norm has already divided must not be opened under it again.
+    arguments = generator.arguments | ({"spectral": False} if "spectral" in generator.arguments else {})
+    plain = _plain_weights(generator, type(generator)(**arguments))
+    weights = {name: tensor.detach().contiguous().cpu() for name, tensor in plain.items()}
     blob = safetensors.torch.save(weights)
     config = {
         "model": type(generator).__module__.rpartition(".")[2],
-        "arguments": generator.arguments,
+        "arguments": arguments,
         "sha256": hashlib.sha256(blob).hexdigest(),
         **facts,
     }
@@ -43,14 +46,14 @@ def publish(generator: GeneratorNetwork, folder: Path, *, facts: dict[str, Any])
     replace_durably(folder / "config.json", json.dumps(config, indent=1).encode())
 
 
-def _plain_weights(generator: GeneratorNetwork) -> dict[str, Tensor]:
-    """The state of the same architecture without parametrisations: what each weight comes to.
+def _plain_weights(generator: GeneratorNetwork, template: nn.Module) -> dict[str, Tensor]:
+    """The state of the template, the same architecture without parametrisations: what each weight comes to.
 
     Removing them from a copy would also take them from the original, which shares the copy's class.
     """
     modules = dict(generator.named_modules())
     weights = {}
-    for name, tensor in type(generator)(**generator.arguments).state_dict().items():
+    for name, tensor in template.state_dict().items():
         owner, _, key = name.rpartition(".")
         weights[name] = getattr(modules[owner], key)
         assert weights[name].shape == tensor.shape

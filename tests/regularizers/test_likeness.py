@@ -56,6 +56,15 @@ def test_small_images_have_fewer_scales():
     assert pixels_and_slopes(images, images + 0.5).item() == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1)])
+def test_one_pixel_high_or_wide_has_no_slope_that_way(shape):
+    """A ramp of 0.1 a pixel along the one side there is."""
+    zeros, ramp = torch.zeros(2, 3, *shape), 0.1 * torch.arange(max(shape)).reshape(shape).expand(2, 3, *shape)
+    expected = 0.0 if shape == (1, 1) else 0.2 + 0.1
+    assert pixels_and_slopes(ramp, zeros).tolist() == pytest.approx([expected] * 2)
+    assert pixels_and_slopes(zeros + 0.5, zeros).tolist() == pytest.approx([0.5] * 2)
+
+
 def test_the_content_loss_is_each_images_own_mean_absolute_difference():
     real = torch.randn(3, 2, 3, 4)
     shifts = torch.tensor([0.5, -0.25, 0.0])

@@ -52,6 +52,16 @@ def test_the_discriminator_gets_its_own_maps_and_a_quadrant_of_chance():
     assert {quadrant for _, quadrant in decoder.asked} == {0, 1, 2, 3}
 
 
+def test_the_quadrant_is_drawn_on_the_host_whatever_the_default_device():
+    decoder, shown = Decoding(), torch.zeros(2, 1, 8, 8)
+    looked = step(decoder, shown)
+    for device in ("cpu", "meta"):
+        with seeded(0, "test"), torch.device(device):
+            Reconstruction(distance=lambda pictures, targets: torch.zeros(len(pictures)))(looked)
+    (_, first), (_, second) = decoder.asked
+    assert first == second
+
+
 @pytest.mark.parametrize(("targets", "expected"), [("antialias", 0.0), ("nearest", 1.0)])
 def test_targets_are_made_smaller_without_stripes_unless_asked(targets, expected):
     """Stripes of one pixel, +1 and -1, are grey at half the size; every second pixel of them is white or black."""

@@ -265,7 +265,8 @@ class Discriminator(DiscriminatorNetwork):
 
         Returns:
             Three pictures (B, C, h, w) in [-1, 1], each with the part of the image that it shows: a quadrant, the whole
-            image and the whole image again. None is larger than 128 pixels or than its part of the image.
+            image and the whole image again. None is larger than its part of the image, nor than 16 times the last map:
+            their shorter side is at most 128 pixels if the image's is a power of two, and at most 224 if it is not.
 
         Raises:
             CardiganError: if it was built without decoders.

@@ -1,11 +1,21 @@
 """FastGAN as its published code has it, where that differs from `fastgan`.
 
 Below 1024 pixels nothing keeps the images in [-1, 1]; each logit's margin is drawn between 0.8 and 1; the decoders'
-targets are every so-manieth pixel, and their loss is summed over the batch. The published loss looks through VGG16:
-name one with ``--set features=timm:vgg16``; without it pixels and slopes are compared.
+targets are every n-th pixel, and their loss is summed over the batch. The published loss looks through VGG16: name one
+with ``--set features=timm:vgg16``; without it pixels and slopes are compared.
+
+Not reproduced:
+
+- The published code draws its samples with the statistics of their batch; here those of the averaged generator are
+  measured anew.
+- Its discriminator sees a smaller real image of every n-th pixel; here each pixel is the mean of its area.
+- Its two players judge the same augmented fakes; here the generator's step draws a new augmentation.
+- Its average of the weights keeps 0.999 from the first step; here the half-life grows up to that.
+- Its perceptual distance has LPIPS's fitted weights; here depths and channels count alike.
+- It squeezes images to a square; here they are cropped.
 
 Source: *Towards Faster and Stabilized GAN Training for High-fidelity Few-shot Image Synthesis*, Liu et al., 2021, and
-the code published with it. One thing is not reproduced: it draws its samples with the statistics of their batch.
+the code published with it.
 Expect: see docs/seeds/fastgan.md.
 """
 

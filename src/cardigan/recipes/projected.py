@@ -8,6 +8,10 @@ Kynkäänniemi et al., 2023).
 Source: *Projected GANs Converge Faster*, Sauer, Chitta, Müller and Geiger, 2021; the generator is that of *Towards
 Faster and Stabilized GAN Training for High-fidelity Few-shot Image Synthesis*, Liu et al., 2021, and the augmentation
 *Differentiable Augmentation for Data-Efficient GAN Training*, Zhao et al., 2020.
+The generator differs from the one in the code published with Projected GAN. Both draw one image and no smaller one; but
+that one brings every latent to the same length (onto a sphere), has two convolutions at every doubling, noise at each,
+ends in a convolution with a bias and no tanh, is twice as wide (``width=128``) without classes, and gives classes to
+its batch normalisation; here they are joined to the latent.
 Expect: in the paper, as good after a million images as others after tens of millions; it stands and falls with what the
 backbone was pretrained on. At 64 pixels and a width of 32 a MobileNet takes a quarter of the discriminator's time.
 """
@@ -32,8 +36,9 @@ def recipe(
     learning_rate: Rate = 2e-4,
     flip: bool = False,
 ) -> Recipe:
-    """The paper's numbers; a width of 32 and a batch of 16 train on a CPU. ``backbone`` is a text as
-    :func:`cardigan.features.load` reads it; ``resolution`` is the shorter side of the images that it is shown.
+    """The paper's batch, rates and length of latents; the generator is not quite its (see above). A width of 32 and a
+    batch of 16 train on a CPU. ``backbone`` is a text as :func:`cardigan.features.load` reads it; ``resolution`` is the
+    shorter side of the images that it is shown.
     """
     if not backbone:
         raise CardiganError(

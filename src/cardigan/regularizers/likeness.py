@@ -20,7 +20,7 @@ def pixels_and_slopes(mine: Tensor, true: Tensor, *, scales: int = 3) -> Tensor:
     Couprie and LeCun, 2016.
 
     Args:
-        mine: (B, C, H, W) in [-1, 1].
+        mine: (B, C, H, W) in [-1, 1]; along a side of one pixel there is no slope, and none counts.
         true: likewise.
         scales: how many, fewer on images that cannot be halved so often.
 
@@ -34,7 +34,8 @@ def pixels_and_slopes(mine: Tensor, true: Tensor, *, scales: int = 3) -> Tensor:
     difference, distances = mine - true, []
     for _ in range(scales):
         rows, columns = difference.diff(dim=2), difference.diff(dim=3)
-        distances.append(sum(part.abs().flatten(1).mean(dim=1) for part in (difference, rows, columns)))
+        parts = [part for part in (difference, rows, columns) if 0 not in part.shape[2:]]  # one pixel has no slope
+        distances.append(torch.stack([part.abs().flatten(1).mean(dim=1) for part in parts]).sum(dim=0))
         if min(difference.shape[2:]) < 4:
             break
         difference = F.avg_pool2d(difference, 2)

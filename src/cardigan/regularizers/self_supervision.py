@@ -47,7 +47,8 @@ class Reconstruction:
         """One value per image, (B,)."""
         assert step.shown is not None
         decode: Any = step.gan.discriminator.decode
-        quadrant = int(torch.randint(4, ()))  # drawn on the host, once for the batch: all parts of it decode the same
+        # Drawn on the host, whatever the default device, and once for the batch: all parts of it decode the same.
+        quadrant = int(torch.randint(4, (), device="cpu"))
         pictures: list[tuple[Tensor, Box]] = decode(step.maps, quadrant)
         shown = step.shown.detach()
         distances = [self.distance(picture, self._target(shown, box, picture)) for picture, box in pictures]

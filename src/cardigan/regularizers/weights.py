@@ -41,8 +41,9 @@ class WeightClipping:
 def spectral_norm(network: Network) -> Network:
     """Divide the weight of every layer by its largest singular value, in place, and return the network.
 
-    One power iteration per training step; in evaluation the estimate stands still. Right for a discriminator; on a
-    generator it is an option that some use.
+    One power iteration per pass in training mode, so that a discriminator that judges real and fake images apart makes
+    two in a step; in evaluation the estimate stands still. Right for a discriminator; on a generator it is an option
+    that some use.
 
     Source: *Spectral Normalization for Generative Adversarial Networks*, Miyato et al., 2018.
 
