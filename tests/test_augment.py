@@ -120,6 +120,50 @@ def test_translation_moves_by_up_to_an_eighth_and_fills_with_the_middle(height, 
     assert all(image.tobytes() in known for image in out)
 
 
+def shifts(side, count=20_000):
+    """How far each of many images was moved along its height and, drawn apart, along its width, (2, count)."""
+    ramp = torch.arange(1.0, side + 1)[:, None].expand(count, 1, -1, 4)
+    down = augment.translation(ramp)[:, 0, side // 2, 2]
+    right = augment.translation(ramp.mT)[:, 0, 2, side // 2]
+    return (side // 2 + 1 - torch.stack([down, right])).long()
+
+
+@pytest.mark.parametrize(("side", "unit", "most"), [(16, 1, 2), (32, 1, 4), (56, 1, 7), (64, 2, 8), (96, 2, 12)])
+def test_translation_moves_by_multiples_of_a_unit_that_grows_with_the_side(side, unit, most):
+    expected = torch.arange(-most, most + 1, unit)
+    for moved_by in shifts(side):
+        values, counts = moved_by.unique(return_counts=True)
+        assert torch.equal(values, expected)
+        share = counts / counts.sum() * len(expected)
+        torch.testing.assert_close(share, torch.ones(len(expected)), atol=0.15, rtol=0.0)
+
+
+@pytest.mark.parametrize("side", [64, 80, 112, 128])
+def test_images_move_by_twice_what_their_halves_do(side):
+    """With one seed exactly, so their distributions are the same."""
+    torch.manual_seed(3)
+    whole = shifts(side, count=1000)
+    torch.manual_seed(3)
+    assert torch.equal(whole, 2 * shifts(side // 2, count=1000))
+    assert whole.unique().numel() > 8
+
+
+@pytest.mark.parametrize(("height", "width", "factor"), [(64, 64, 2), (64, 96, 2), (128, 128, 2), (256, 256, 8)])
+def test_shifted_images_shrink_to_shifted_images(height, width, factor):
+    """A border at half its value would tell shrunk real images from small ones that were shifted themselves."""
+    out = augment.translation(torch.ones(100, 1, height, width))
+    assert set(F.avg_pool2d(out, factor).unique().tolist()) == {0.0, 1.0}
+
+
+def test_images_below_64_pixels_move_as_they_always_did():
+    images = torch.arange(1.0, 64 * 56 * 56 + 1).reshape(64, 1, 56, 56)
+    torch.manual_seed(3)
+    up, left = (torch.randint(-7, 8, (64,)).tolist() for _ in range(2))
+    draws = zip(images[:, 0].numpy(), up, left, strict=True)
+    expected = [moved(image, -rows, -columns) for image, rows, columns in draws]
+    assert np.array_equal(fixed(augment.translation, images)[:, 0].numpy(), np.stack(expected))
+
+
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (28, 32), (12, 8)])
 def test_cutout_blanks_a_square_of_half_the_sides_also_partly_outside(height, width):
     out = augment.cutout(torch.ones(3000, 2, height, width))

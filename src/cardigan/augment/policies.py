@@ -35,7 +35,16 @@ def color(images: Tensor) -> Tensor:
 
 
 def translation(images: Tensor) -> Tensor:
-    """Shift by up to an eighth of each side; what comes in from outside is 0, the middle of the range."""
+    """Shift by up to an eighth of each side; what comes in from outside is 0, the middle of the range.
+
+    By whole pixels below sides of 64, from there on by multiples of 2, from 128 on of 4, and so on: the shifts of an
+    image are those of its half, doubled. See :func:`_shifted`.
+
+    Example:
+        >>> shrunk = torch.nn.functional.avg_pool2d(translation(torch.ones(100, 1, 64, 64)), 2)
+        >>> shrunk.unique().tolist()
+        [0.0, 1.0]
+    """
     batch, _, height, width = images.shape
     rows = _shifted(batch, height, images.device)
     columns = _shifted(batch, width, images.device)
@@ -46,8 +55,12 @@ def translation(images: Tensor) -> Tensor:
 
 def _shifted(batch: int, side: int, device: torch.device) -> Tensor:
     """For each image, the places along one side of the image padded by one that a shift reads, (B, side)."""
-    most = max(side // 8, 1)
-    shift = torch.randint(-most, most + 1, (batch, 1), device=device)
+    # A discriminator that judges two scales sees real images shrunk after their shift, and a generator's own small ones
+    # shifted as they are. A shift by half a small pixel would leave a border at half its value on real images only,
+    # which no generator can imitate. So the unit grows with the side: both are shifted alike, and by whole pixels.
+    unit = 2 ** max((side // 32).bit_length() - 1, 0)
+    most = max(side // 8 // unit, 1)
+    shift = unit * torch.randint(-most, most + 1, (batch, 1), device=device)
     return (torch.arange(side, device=device)[None] + shift + 1).clamp(0, side + 1)
 
 
