@@ -88,7 +88,7 @@ def load(name: str, path: str | Path | None = None) -> Features:
 
 def _library(text: str) -> Any:
     try:
-        import timm
+        import timm  # pyright: ignore[reportMissingImports]
     except Exception as error:
         if isinstance(error, ImportError) and error.name == "timm":
             raise MissingExtraError(f"The feature extractor {text}", extra="timm") from error
