@@ -116,7 +116,7 @@ def test_a_finished_run_has_both_generators_its_measurements_and_a_report(finish
     assert any(event["text"].startswith("Kept the generator ") for event in read_events(folder))
     config = json.loads(folder.config.read_text())
     assert config["resolved"]["degradation"] == "downscale2"
-    assert config["resolved"]["stages"] == ["content until 60%", "critic until 70%", "game until 100%"]
+    assert config["resolved"]["stages"] == ["content until 45%", "critic until 50%", "game until 100%"]
 
 
 def test_what_is_held_out_is_not_trained_on(photos, tmp_path, monkeypatch):
