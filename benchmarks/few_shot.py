@@ -5,9 +5,11 @@
 
 Every fifth image of the archive (by name) is held out and never shown to any recipe. Each recipe trains on the others
 for ``--minutes`` from each seed, recipes in turn so that a drifting machine is fair to all; ``--jobs 2`` trains two at
-a time, each on its share of the cores. Of 2,000 samples each it reports the kernel distance (KID, times 1,000) to the
-held-out images in MobileNetV2's features, with the distance of the training images beside it as a floor. These are
-numbers for comparison with each other, not with published ones.
+a time, each on its share of the cores. A training whose folder holds a finished run is not done again, so that rows can
+be added later. Of 2,000 samples each it reports the kernel distance (KID, times 1,000) to the held-out images in
+MobileNetV2's features, from the averaged weights that a run publishes and from the trained ones themselves, with the
+distance of the training images beside it as a floor. These are numbers for comparison with each other, not with
+published ones.
 """
 
 import argparse
@@ -38,6 +40,7 @@ def split(archive: Path, folder: Path) -> tuple[Path, Path]:
 
 
 def train(data: Path, entry: str, seed: int, arguments: argparse.Namespace, threads: int) -> subprocess.Popen:
+    """A training of its own process, begun."""
     recipe, _, settings = entry.partition(":")
     given = ["hold_out=0", *filter(None, settings.split(","))]
     command = [sys.executable, "-m", "cardigan", "train", str(data), "--recipe", recipe]
@@ -60,6 +63,9 @@ def score(arguments: argparse.Namespace, parts: tuple[Path, Path], plan: list[tu
     import cardigan
     from cardigan.data import DataSettings, open_source, prepare
     from cardigan.metrics.kernel import kernel_distance
+    from cardigan.sample import draw, latents_for
+    from cardigan.training.checkpoint import newest
+    from cardigan.training.ema import settled
 
     network = MobileNetV2(arguments.network)
 
@@ -69,18 +75,38 @@ def score(arguments: argparse.Namespace, parts: tuple[Path, Path], plan: list[tu
     def distance(images):
         return 1000 * kernel_distance(real, features(images), rng=np.random.default_rng(0))[0]
 
+    def as_trained(run):
+        """The generator as the last step left it, without the average over its past."""
+        checkpoint, _ = newest(run.folder.checkpoints)
+        state = checkpoint.files["generator"]
+        spectral = {"spectral": True} if any("parametrizations" in name for name in state) else {}
+        generator = type(run.generator)(**run.generator.arguments | spectral)
+        generator.load_state_dict(state)
+        return settled(generator, [(torch.randn(64, generator.latent), None) for _ in range(16)])
+
     size = (arguments.size, arguments.size)
     training, held_out = (prepare(open_source(str(part)), size=size, settings=DataSettings()).images for part in parts)
     real, results = features(held_out), {}
     for entry, seed in plan:
         run = cardigan.load(run_folder(arguments, entry, seed))
-        result = {"kid": distance(run.sample(SAMPLES, seed=1)), "images": run.records[-1]["images"]}
-        print(f"{entry} seed {seed}: KID x 1,000 {result['kid']:.1f}, {result['images']:,} images seen", flush=True)
+        generator = as_trained(run)
+        result = {
+            "kid": distance(run.sample(SAMPLES, seed=1)),
+            "kid_as_trained": distance(draw(generator, latents_for(generator, SAMPLES, seed=1))),
+            "images": run.records[-1]["images"],
+        }
+        print(
+            f"{entry} seed {seed}: KID x 1,000 {result['kid']:.1f}, {result['kid_as_trained']:.1f} without the average, "
+            f"{result['images']:,} images seen",
+            flush=True,
+        )
         results.setdefault(entry, {})[seed] = result
     floor = distance(training[:SAMPLES])
     for entry, seeds in results.items():
-        middle = statistics.median(result["kid"] for result in seeds.values())
-        print(f"{entry}: median {middle:.1f} of {len(seeds)} (training images themselves: {floor:.1f})")
+        middle, raw = (
+            statistics.median(result[key] for result in seeds.values()) for key in ("kid", "kid_as_trained")
+        )
+        print(f"{entry}: median {middle:.1f} of {len(seeds)}, {raw:.1f} without the average (training: {floor:.1f})")
     machine = {
         "machine": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
@@ -115,10 +141,10 @@ def main() -> None:
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     plan = [(entry, seed) for seed in seeds for entry in arguments.recipes]
     threads = max((os.cpu_count() or 1) // arguments.jobs, 1)
-    for start in range(0, len(plan), arguments.jobs):
-        running = [
-            train(parts[0], entry, seed, arguments, threads) for entry, seed in plan[start : start + arguments.jobs]
-        ]
+    open_ones = [pair for pair in plan if not (run_folder(arguments, *pair) / "generator" / "config.json").exists()]
+    for start in range(0, len(open_ones), arguments.jobs):
+        pairs = open_ones[start : start + arguments.jobs]
+        running = [train(parts[0], entry, seed, arguments, threads) for entry, seed in pairs]
         if any(process.wait() for process in running):
             sys.exit("A training failed; see above.")
     result = score(arguments, parts, plan)
