@@ -47,6 +47,30 @@ ALLOWED = {
     # numbers from pictures
     "metrics": {"errors"},
     "metrics/copying": {"errors", "metrics.neighbours"},
+    # what scores look through
+    "evaluation": {"errors"},
+    "evaluation/resize": {"pixels", "features"},
+    "evaluation/extractors_contract": {"errors"},
+    "evaluation/cache": {"durable", "data.cache", "data.store", "evaluation.extractors_contract"},
+    "evaluation/inception": {"errors", "pixels", "evaluation.extractors_contract", "evaluation.resize"},
+    "evaluation/extractors_arithmetic": {
+        "errors",
+        "pixels",
+        "metrics.descriptor",
+        "evaluation.extractors_contract",
+        "evaluation.resize",
+    },
+    "evaluation/extractors_classifier": {
+        "errors",
+        "randomness",
+        "features",
+        "data.cache",
+        "data.store",
+        "evaluation.extractors_contract",
+        "evaluation.resize",
+    },
+    "evaluation/extractors_network": {"errors", "features", "evaluation.extractors_contract", "evaluation.resize"},
+    "evaluation/extractors": {"errors", "evaluation"},
     # the heart
     "training": LEAVES | {"training"},
     # those who watch

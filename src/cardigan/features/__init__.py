@@ -14,10 +14,10 @@ from torch import nn
 
 from cardigan.errors import CardiganError
 from cardigan.features import classifier, timm_backbone
-from cardigan.features._contract import Features, pooled, with_channels
+from cardigan.features._contract import Features, pooled, weights_digest, with_channels
 from cardigan.randomness import seeded
 
-__all__ = ["Features", "load", "pooled", "with_channels"]
+__all__ = ["Features", "load", "pooled", "weights_digest", "with_channels"]
 
 FORMS = (
     "timm:NAME or timm:NAME=weights.safetensors (a network of the timm library), path/to/file.safetensors (a "

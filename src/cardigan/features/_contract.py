@@ -48,7 +48,7 @@ class Features(nn.Module):
         self.network = network.eval().requires_grad_(False)
         self.name, self.channels = name, channels
         self.widths, self.strides = _measured(self._maps, name, channels, network)
-        self.digest = _digest(network)
+        self.digest = weights_digest(network)
         self.eval()
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -144,6 +144,20 @@ def with_channels(images: Tensor, channels: int) -> Tensor:
     return colours if alpha is None else colours * ((alpha + 1.0) / 2.0)
 
 
+def weights_digest(network: nn.Module) -> str:
+    """SHA-256, in hex, over every weight and buffer: its name, its kind, its shape and its bytes.
+
+    Example:
+        >>> weights_digest(nn.Identity())[:12]
+        'e3b0c44298fc'
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _any_weight(network: nn.Module) -> Tensor | None:
     return next(chain(network.parameters(), network.buffers()), None)
 
@@ -178,15 +192,6 @@ def _measured(
     growth = [after.shape[2] - before.shape[2] for before, after in zip(small, large, strict=True)]
     strides = tuple(round((PROBES[1] - PROBES[0]) / more) if more > 0 else 0 for more in growth)
     return tuple(each.shape[1] for each in small), strides
-
-
-def _digest(network: nn.Module) -> str:
-    """SHA-256 over every weight and buffer: its name, its kind, its shape and its bytes."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _told(error: Exception) -> str:

@@ -60,18 +60,8 @@ def load(name: str, path: str | Path | None = None) -> Features:
         CardiganError: if timm has no such network, or there are no weights, or they are another network's.
         MissingExtraError: if timm is not installed.
     """
-    text = f"timm:{name}" if path is None else f"timm:{name}={path}"
-    timm = _library(text)
-    if not timm.is_model(name):
-        known = timm.list_models()
-        raise CardiganError(
-            f"The timm library {timm.__version__} has no network {name!r}.{suggestion(name, known)} Expected one of "
-            f"the {len(known)} that timm.list_models() shows."
-        )
-    settings = _settings(timm, name)
-    file = _cached(name, settings) if path is None else Path(path)
-    if path is not None:
-        _check_file(file, text)
+    text = _text(name, path)
+    timm, settings, file = _opened(name, path)
     try:
         if path is not None:
             _check_weights(timm, name, settings, file)
@@ -84,6 +74,56 @@ def load(name: str, path: str | Path | None = None) -> Features:
             f"features_only=True, and all its weights in {file}."
         ) from error
     return Features(Backbone(network, mean=settings.mean, deviation=settings.std), name=text)
+
+
+def vectors(name: str, path: str | Path | None = None, *, side: int) -> tuple[Backbone, Path]:
+    """A network of timm without its head: of a transformer such as DINOv2 the class token, after the last norm.
+
+    Args:
+        name: as of :func:`load`.
+        path: as of :func:`load`.
+        side: of the images that it will be shown, in pixels; its positions are interpolated to that.
+
+    Returns:
+        The network, ``images (B, 3, side, side) in [-1, 1] -> [vectors (B, F)]``, on the CPU, and its file of weights.
+
+    Raises:
+        CardiganError: as :func:`load`.
+        MissingExtraError: if timm is not installed.
+    """
+    timm, settings, file = _opened(name, path)
+    try:
+        # A head that is not asked for would make timm take whatever fits.
+        whole = {"num_classes": 0, "label_offset": 0}
+        network = _created(timm, name, file, num_classes=0, img_size=side, overlay=whole)
+    except Exception as error:  # PyTorch, safetensors and each of timm's networks have errors of their own
+        told = " ".join(str(error).split())[:300]
+        raise CardiganError(
+            f"{_text(name, path)} cannot be used ({type(error).__name__}: {told}). Expected a network that timm builds "
+            f"with img_size={side}, and its weights without a head in {file}."
+        ) from error
+    return Backbone(network, mean=settings.mean, deviation=settings.std), file
+
+
+def _text(name: str, path: str | Path | None) -> str:
+    return f"timm:{name}" if path is None else f"timm:{name}={path}"
+
+
+def _opened(name: str, path: str | Path | None) -> tuple[Any, Any, Path]:
+    """The library, what it knows of a network's published weights, and the file that they are read from."""
+    text = _text(name, path)
+    timm = _library(text)
+    if not timm.is_model(name):
+        known = timm.list_models()
+        raise CardiganError(
+            f"The timm library {timm.__version__} has no network {name!r}.{suggestion(name, known)} Expected one of "
+            f"the {len(known)} that timm.list_models() shows."
+        )
+    settings = _settings(timm, name)
+    file = _cached(name, settings) if path is None else Path(path)
+    if path is not None:
+        _check_file(file, text)
+    return timm, settings, file
 
 
 def _library(text: str) -> Any:
