@@ -52,11 +52,11 @@ def seen(extractor: Extractor, images: Pixels, *, cache: str | Path | None = Non
     if found is not None:
         return found
     found = extractor.see(images)
-    parts = {"features": found.features}
-    if found.probabilities is not None:
-        parts["probabilities"] = found.probabilities
     buffer = io.BytesIO()
-    np.savez(buffer, **parts)
+    if found.probabilities is None:
+        np.savez(buffer, features=found.features)
+    else:
+        np.savez(buffer, features=found.features, probabilities=found.probabilities)
     with suppress(OSError):  # a cache saves time; that it cannot be kept is no reason to fail
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_durably(path, buffer.getvalue())
@@ -93,7 +93,8 @@ def _key(extractor: Extractor, images: Pixels) -> str:
 def _kept(path: Path, extractor: Extractor, count: int) -> Seen | None:
     """What a file holds, or None if there is none that is whole. A zip knows the check sums of its members."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Given a path, numpy would leave the file open where it turns out to be damaged.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             features = file["features"]
             probabilities = file["probabilities"] if extractor.classes else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

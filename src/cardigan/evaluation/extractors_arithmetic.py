@@ -57,7 +57,8 @@ def pixels(images: Pixels) -> Extractor:
     mean, basis = _components(small)
 
     def look(images: Pixels) -> Seen:
-        return Seen((_small(images, channels) - mean) @ basis, None)
+        apart: Values = _small(images, channels) - mean
+        return Seen(apart @ basis, None)
 
     digest = hashlib.sha256(f"pixels {SIDE} {channels} {basis.shape}\n".encode() + mean.tobytes() + basis.tobytes())
     told = (

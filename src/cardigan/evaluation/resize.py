@@ -75,5 +75,5 @@ def _filtered(pixels: Tensor, size: int | tuple[int, int]) -> Tensor:
     count, channels = pixels.shape[:2]
     found = np.empty((count * channels, height, width), np.float32)
     for place, plane in enumerate(pixels.reshape(-1, *pixels.shape[2:]).numpy()):
-        found[place] = Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC)
+        found[place] = np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC))
     return torch.from_numpy(found.clip(-1.0, 1.0).reshape(count, channels, height, width))
