@@ -1,6 +1,7 @@
 """What tests of metrics share: pictures, made up and real, and slight changes of them."""
 
 import io
+import math
 import zipfile
 from pathlib import Path
 
@@ -49,6 +50,19 @@ SLIGHT = {
     "shifted": lambda images: np.pad(images, ((0, 0), (1, 0), (1, 0), (0, 0)), mode="edge")[:, :-1, :-1],
     "mirrored": mirror,
 }
+
+
+@pytest.fixture(scope="session")
+def portable():
+    """Two heaps, real and generated, that any language makes alike; the second is a little smaller and shifted."""
+    real = [[math.sin(1.3 * i + 0.7 * j) + 0.1 * math.cos(0.37 * i * (j + 1)) for j in range(4)] for i in range(60)]
+    fake = [
+        [math.sin(1.1 * k + 0.5 * j + 0.2) + 0.1 * math.cos(0.29 * k * (j + 2)) + 0.05 for j in range(4)]
+        for k in range(48)
+    ]
+    assert np.sum(real) == pytest.approx(4.738553378370, abs=1e-11)
+    assert np.sum(fake) == pytest.approx(15.932946067506, abs=1e-11)
+    return np.array(real), np.array(fake)
 
 
 @pytest.fixture(scope="session")

@@ -31,18 +31,6 @@ def slow(real, fake, *, biased=False):
     return total - 2 * cross / (len(real) * len(fake))
 
 
-def portable():
-    """Two heaps that any language makes alike; the second is a little smaller and shifted."""
-    real = [[math.sin(1.3 * i + 0.7 * j) + 0.1 * math.cos(0.37 * i * (j + 1)) for j in range(4)] for i in range(60)]
-    fake = [
-        [math.sin(1.1 * k + 0.5 * j + 0.2) + 0.1 * math.cos(0.29 * k * (j + 2)) + 0.05 for j in range(4)]
-        for k in range(48)
-    ]
-    assert np.sum(real) == pytest.approx(4.738553378370, abs=1e-11)
-    assert np.sum(fake) == pytest.approx(15.932946067506, abs=1e-11)
-    return np.array(real), np.array(fake)
-
-
 TOYS = [
     ([(1, 0), (0, 1)], [(1, 1), (0, 0)], -2.375, 0.5625),
     ([(1, 0), (0, 1), (1, 1)], [(0, 0), (2, 0), (0, 2)], -167 / 36, 23 / 12),
@@ -55,9 +43,9 @@ def test_worked_out_by_hand(real, fake, unbiased, biased):
     assert slow(real, fake, biased=True) == pytest.approx(biased, abs=1e-12)
 
 
-def test_all_of_two_unequal_heaps():
+def test_all_of_two_unequal_heaps(portable):
     """The golden value compares all of both heaps; the public function draws equally many, so it is asked below."""
-    real, fake = portable()
+    real, fake = portable
     assert kernel._discrepancy(real, fake) == pytest.approx(-0.002175352751, abs=1e-10)
     assert slow(real, fake) == pytest.approx(-0.002175352751, abs=1e-10)
     assert slow(real, fake, biased=True) == pytest.approx(0.077216640094, abs=1e-10)
@@ -127,10 +115,10 @@ def test_is_measured_in_double_precision():
     assert distance(real.astype(np.float32), fake.astype(np.float32)) == distance(real, fake)
 
 
-def test_torchmetrics_agrees():
+def test_torchmetrics_agrees(portable):
     image = pytest.importorskip("torchmetrics.image.kid")
     torch = pytest.importorskip("torch")
-    real, fake = portable()
+    real, fake = portable
     theirs = image.poly_mmd(*map(torch.from_numpy, (real[:48], fake)))
     assert distance(real[:48], fake)[0] == pytest.approx(float(theirs), rel=1e-9)
 
