@@ -47,6 +47,13 @@ ALLOWED = {
     # numbers from pictures
     "metrics": {"errors"},
     "metrics/copying": {"errors", "metrics.neighbours"},
+    "metrics/authenticity": {"errors", "metrics.neighbours"},
+    "metrics/frechet": {"errors", "metrics.heaps"},
+    "metrics/inception_score": {"errors", "metrics.heaps"},
+    "metrics/modes": {"errors", "metrics.heaps"},
+    "metrics/pairs": {"metrics.heaps"},
+    "metrics/manifold": {"errors", "metrics.heaps", "metrics.pairs"},
+    "metrics/duplicates": {"errors", "metrics.heaps", "metrics.pairs"},
     # what scores look through
     "evaluation": {"errors"},
     "evaluation/resize": {"pixels", "features"},
