@@ -12,6 +12,7 @@ from torch import nn
 
 from cardigan import features
 from cardigan.errors import CardiganError, MissingExtraError
+from cardigan.features import timm_backbone
 
 MEAN, DEVIATION = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
 log = logging.getLogger("timm.models._builder")
@@ -264,3 +265,29 @@ def test_the_library_itself_loads_what_it_made(tmp_path, name):
     torch.testing.assert_close(maps[-1], expected[-1], rtol=1e-4, atol=1e-4)
     (tmp_path / "other.safetensors").write_bytes(safetensors.torch.save(real.create_model("resnet34").state_dict()))
     assert "/other.safetensors cannot be used (" in refused(f"timm:{name}={tmp_path}/other.safetensors")
+
+
+@pytest.mark.filterwarnings("ignore")  # of the library's own
+@pytest.mark.parametrize("registers", [False, True])
+def test_the_library_itself_gives_the_class_token_of_a_dinov2(tmp_path, registers):
+    try:
+        import timm as real
+    except Exception as error:  # torchvision fails in several ways beside another torch
+        pytest.skip(f"timm cannot be imported here ({error})")
+    name = f"vit_small_patch14{'_reg4' * registers}_dinov2"
+    network = real.create_model(name, depth=1).eval()
+    torch.nn.init.normal_(network.pos_embed)
+    path, create = tmp_path / "weights.safetensors", real.create_model
+    safetensors.torch.save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(real, "create_model", lambda *given, **options: create(*given, depth=1, **options))
+        found, file = timm_backbone.vectors(name, path, side=224)
+    assert file == path
+    with torch.no_grad():
+        (seen,) = found(torch.rand(2, 3, 224, 224) * 2 - 1)
+        network.set_input_size((224, 224))
+        images = torch.rand(2, 3, 224, 224) * 2 - 1
+        mean, deviation = (torch.tensor(network.pretrained_cfg[key])[:, None, None] for key in ("mean", "std"))
+        tokens = network.forward_features(((images + 1) / 2 - mean) / deviation)
+        assert seen.shape == (2, 384)
+        torch.testing.assert_close(found(images)[0], tokens[:, 0], rtol=1e-3, atol=1e-3)
