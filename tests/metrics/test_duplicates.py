@@ -10,7 +10,7 @@ from scipy import sparse, stats
 from scipy.spatial.distance import pdist, squareform
 
 from cardigan.errors import CardiganError
-from cardigan.metrics.duplicates import Duplicates, _at_most, duplicates, support
+from cardigan.metrics.duplicates import Duplicates, _at_most, _join, duplicates, support
 
 
 def slow(features, threshold):
@@ -46,6 +46,13 @@ def test_a_long_chain_is_one_group():
     order = np.random.default_rng(1).permutation(500)
     found = duplicates(order[:, None].astype(float), threshold=1.0, chunk=64)
     assert found == Duplicates((tuple(range(500)),), 499, 500)
+
+
+def test_those_joined_before_follow_their_group_all_the_way():
+    """5 belongs to 4 already, and no pair of now names it: it has to follow along a chain."""
+    names = np.array([0, 1, 2, 3, 4, 4])
+    _join(names, np.array([3, 2, 1, 0]), np.array([4, 3, 2, 1]))
+    assert names.tolist() == [0] * 6
 
 
 def test_just_at_the_threshold_is_a_duplicate_and_beyond_is_none():

@@ -101,6 +101,12 @@ def test_two_samples_of_one_distribution_lie_apart(features, count, expected):
     assert frechet_distance(real, fake) == pytest.approx(expected, rel=0.15)
 
 
+def test_what_rounding_leaves_below_0_is_0():
+    """As a singular covariance may be stored: 1 for the missing spread, and nothing for its trace of a negative one."""
+    first, second = known([0, 0], np.diag([1, -1e-8])), known([0, 0], np.eye(2))
+    assert frechet_distance(first, second) == pytest.approx(1, abs=1e-12)
+
+
 @pytest.mark.parametrize(("count", "other"), [(12, 9), (9, 40), (60, 80), (200, 12), (30, 30)])
 def test_fewer_images_than_features_and_more(count, other):
     """Features in the place of covariances, on one side, on both and on none, against SciPy's way."""

@@ -60,6 +60,7 @@ def test_half_precision_is_put_right():
     half = rows.astype(np.float16)
     assert np.abs(half.sum(axis=1, dtype=float) - 1).max() > 1e-6
     assert inception_score(half, splits=1)[0] == pytest.approx(inception_score(rows, splits=1)[0], rel=1e-3)
+    assert inception_score(rows * 1.0005, splits=1)[0] == pytest.approx(inception_score(rows, splits=1)[0], rel=1e-12)
 
 
 FINE = np.full((4, 2), 0.5)
