@@ -68,6 +68,7 @@ def pictures(height, width, channels=3, count=3):
         ("strided", (256, 240), (256, 240)),
         ("strided", (112, 168), (224, 336)),
         ("fine", (28, 42), (64, 96)),
+        ("fine", (42, 28), (96, 64)),
         ("fine", (64, 70), (64, 70)),
     ],
 )

@@ -22,7 +22,7 @@ from cardigan.features.classifier import Classifier
 from cardigan.randomness import generator
 
 STEPS, WIDTHS, BATCH = 600, (16, 32, 64), 128
-"""Batches that it learns from, channels of its maps, and images in a batch: about a minute on one processor core."""
+"""Batches that it learns from, channels of its maps, and images in a batch: a minute or two for MNIST on one core."""
 HELD, SHARE = 1000, 5
 """At most so many images, and at most one of so many, are kept out of training to tell how good it is."""
 LEAST = 50
