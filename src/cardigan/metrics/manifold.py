@@ -55,7 +55,7 @@ def manifold(real: npt.ArrayLike, fake: npt.ArrayLike, *, k: int = 5, chunk: int
     Args:
         real: features (N, F) of real images.
         fake: features (M, F) of generated ones. Best are as many, 10,000 or more; beside them it then uses about
-            0.3 GiB at 2,048 features.
+            0.25 GiB at 2,048 features.
         k: which neighbour a ball reaches to. *More* makes larger balls, and precision and recall higher.
         chunk: vectors that are compared with as many others at once; it changes memory and time, not the numbers.
 
