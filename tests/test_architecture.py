@@ -99,6 +99,8 @@ ALLOWED = {
     "copies": LEAVES
     | {"folder", "metrics", "data.holding", "data.store", "data.verdicts", "report.copying", "report.grids"},
     "runs": LEAVES | {"copies", "cost", "folder", "report", "sample", "restoring", "picture_files", "data.degrade"},
+    "judge": LEAVES
+    | {"judge", "folder", "metrics.proportions", "data.holding", "report.grids", "report.pictures", "runs"},
     "trials": LEAVES | {"data", "folder", "metrics", "recipes", "sample"},
     "description": {"data", "recipes", "request", "settings", "training", "trials", "_version"},
     "session": ANY,
@@ -251,6 +253,9 @@ FORBIDDEN = {
     ("recipes/dcgan.py", "from cardigan import recipes"): "cardigan.recipes",
     ("recipes/dcgan.py", "from cardigan.launch import train"): "cardigan.launch",
     ("settings.py", "from cardigan.launch import train"): "cardigan.launch",
+    ("judge/session.py", "from cardigan.training import fit"): "cardigan.training",
+    ("judge/results.py", "from cardigan.metrics import kernel"): "cardigan.metrics.kernel",
+    ("metrics/proportions.py", "from cardigan.judge import judge"): "cardigan.judge",
     ("runs.py", "from cardigan.cli import app"): "cardigan.cli",
     ("launch.py", "import torchvision.transforms"): "torchvision",
     ("sample.py", "import pickle"): "pickle",

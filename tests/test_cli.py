@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -449,6 +451,43 @@ def test_report_is_written_anew(capsys, run):
     assert (run / "report.html").stat().st_size > 10_000
 
 
+def test_a_run_is_judged_until_ctrl_c_in_a_real_process(run, capsys):
+    command = [sys.executable, "-m", "cardigan", "judge", str(run), "--count", "10", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        told, kept = process.stdout.readline(), process.stdout.readline()
+        with urllib.request.urlopen(told.removeprefix("Judge at ").strip(), timeout=60) as page:
+            assert b"Real or fake?" in page.read()
+        process.send_signal(signal.SIGINT)
+        out, err = process.stdout.read(), process.stderr.read()
+    assert (process.returncode, err) == (0, "")
+    assert kept.startswith("Ctrl-C ends it; answers are kept in ")
+    assert out == "\nThere are no answers to count yet.\n"
+    cli.main(["judge", str(run), "--results"])
+    assert (
+        capsys.readouterr().out
+        == f"There are no answers to count yet.\n\n{next((run / 'judgements').glob('*.json')).with_suffix('.csv')}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["{run}", "--results"], "Nobody has judged {run} yet. Type: cardigan judge {run}"),
+        (["{run}", "{run}"], "{run} and {run} have the same generator, so there is nothing to prefer."),
+        (["{run}", "--count", "9"], "The number of pictures to judge is 9, expected 10 to 1,000."),
+        (["{run}", "--count", "1000"], "1000 pictures need 500 real ones, but {run} has 180 held-out images."),
+        (["{run}", "--port", "70000"], "Port 70000 cannot be had: "),
+        (["here"], "here is not a run: it has no config.json."),
+    ],
+)
+def test_what_cannot_be_judged_is_told(capsys, run, words, told):
+    assert failure(capsys, "judge", *(word.format(run=run) for word in words)).startswith(told.format(run=run))
+
+
+def test_a_run_that_restores_is_not_judged(capsys, restoring):
+    assert failure(capsys, "judge", restoring).startswith(f"{restoring} restores images (downscale2) and draws none")
+
+
 def test_recipes_are_listed_and_shown(capsys):
     from cardigan import recipes
 
@@ -476,7 +515,7 @@ def test_scan_says_what_is_in_a_source(capsys, here):
     assert contents(here) == {}
 
 
-@pytest.mark.parametrize("command", ["train", "sample", "restore", "report", "recipes", "scan"])
+@pytest.mark.parametrize("command", ["train", "sample", "restore", "report", "judge", "recipes", "scan"])
 def test_every_command_has_a_help(capsys, command):
     cli.main([command, "--help"])
     told = capsys.readouterr().out
@@ -496,6 +535,12 @@ def test_the_flags_of_restore_are_frozen(capsys):
     cli.main(["restore", "--help"])
     flags = {word.strip("│,.") for word in capsys.readouterr().out.split() if word.strip("│").startswith("--")}
     assert flags - {"--minutes"} == {"--out", "--faithful", "--device"}  # the last line names train's
+
+
+def test_the_flags_of_judge_are_frozen(capsys):
+    cli.main(["judge", "--help"])
+    flags = {word.strip("│,.") for word in capsys.readouterr().out.split() if word.strip("│").startswith("--")}
+    assert flags - {"--minutes"} == {"--count", "--seed", "--port", "--browser", "--no-browser", "--results"}
 
 
 def test_the_version_is_printed(capsys):
