@@ -144,7 +144,9 @@ def test_several_raters_are_drawn_anew_and_weighed(desk, answer_all):
     assert low == pytest.approx(0.12, abs=0.04)
     assert high == pytest.approx(0.78, abs=0.04)
     told = " ".join(results.sentences)
-    assert f"weigh like {80 / effect:,.0f} independent ones" in told
+    assert (
+        f"So far: 80; as one person's answers are alike (design effect {effect:.1f}), they weigh like {trials}." in told
+    )
     assert "too narrow with so few" in told
 
 

@@ -141,9 +141,9 @@ def test_without_the_token_everything_is_forbidden(server, ask, cookie):
     ):
         assert ask(method, path, BEGIN if method == "POST" else None, Cookie=cookie)[0] == 403
     assert ask("GET", "/?token=wrong", Cookie=cookie)[0] == 403
-    assert (
-        ask("POST", f"/begin?token={server.token}", BEGIN, Cookie=cookie)[0] == 403
-    )  # in an address, only of the page
+    # In an address, the token opens the page and nothing else.
+    assert ask("POST", f"/begin?token={server.token}", BEGIN, Cookie=cookie)[0] == 403
+    assert ask("GET", f"/answers.csv?token={server.token}", Cookie=cookie)[0] == 403
 
 
 TRAVERSALS = [

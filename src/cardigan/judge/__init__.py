@@ -39,7 +39,7 @@ def judge(
     seed: int = 0,
     port: int = 0,
     open_browser: bool = True,
-    announce: Callable[[str], None] = partial(print, flush=True),
+    announce: Callable[[str], None] | None = None,
 ) -> Results:
     """Let people judge a run in a browser on this machine, until Ctrl-C.
 
@@ -53,7 +53,7 @@ def judge(
         seed: of samples and orders.
         port: 0 picks a free one.
         open_browser: open the page where there is a screen.
-        announce: is told where the page is.
+        announce: is told where the page is; None prints it.
 
     Returns:
         What all answers to these questions come to.
@@ -68,7 +68,8 @@ def judge(
         gallery = preference(first, against if isinstance(against, Run) else Run(against), count=count, seed=seed)
     desk = Desk(gallery, first.path / FOLDER)
     with Server(desk, port=port) as server:
-        announce(f"Judge at {server.url}\nCtrl-C ends it; answers are kept in {desk.answers.path}")
+        told = announce or partial(print, flush=True)
+        told(f"Judge at {server.url}\nCtrl-C ends it; answers are kept in {desk.answers.path}")
         if open_browser and _has_screen():
             # Some browsers return only when they are closed.
             threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()

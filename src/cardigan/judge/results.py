@@ -142,16 +142,11 @@ class Results:
         """What the result means, and what it does not."""
         if not self.shares:
             return []
-        told = [_scale(self.plan), _verdict(self), _needed(self.shares[0].trials), *self.plan.notes]
+        told = [_scale(self.plan), _verdict(self), _needed(self.shares[0].trials, self.effect), *self.plan.notes]
         if self.other_raters:
             low, high = self.other_raters
-            told.insert(
-                2,
-                f"Other raters might have given {low:.0%} to {high:.0%} (95%, raters drawn anew"
-                f"{'; too narrow with so few' if len(self.counted) < ENOUGH_RATERS else ''}). Answers of one person "
-                f"are alike: with a design effect of {self.effect:.1f}, these {self.shares[0].trials:,} weigh like "
-                f"{self.shares[0].trials / self.effect:,.0f} independent ones.",
-            )
+            narrow = "; too narrow with so few" if len(self.counted) < ENOUGH_RATERS else ""
+            told.insert(2, f"Other raters might have given {low:.0%} to {high:.0%} (95%, raters drawn anew{narrow}).")
         return told
 
     def describe(self) -> str:
@@ -237,9 +232,13 @@ def _verdict(results: Results) -> str:
     )
 
 
-def _needed(trials: int) -> str:
+def _needed(trials: int, effect: float) -> str:
     some, many = answers_needed(0.6), answers_needed(0.55)
-    return f"You need about {some:,} answers to tell 60% from 50%, and {many:,} for 55%. So far: {trials:,}."
+    told = f"You need about {some:,} answers to tell 60% from 50%, and {many:,} for 55%. So far: {trials:,}"
+    if effect == 1.0:
+        return f"{told}."
+    weight = f"they weigh like {trials / effect:,.0f}"
+    return f"{told}; as one person's answers are alike (design effect {effect:.1f}), {weight}."
 
 
 def _row(rater: Rater) -> str:
