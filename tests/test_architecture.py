@@ -78,14 +78,19 @@ ALLOWED = {
     },
     "evaluation/extractors_network": {"errors", "features", "evaluation.extractors_contract", "evaluation.resize"},
     "evaluation/extractors": {"errors", "evaluation"},
+    "evaluation/card": {"durable", "errors"},
+    "evaluation/words": {"evaluation.card"},
+    "evaluation/tricks": {"metrics", "evaluation.card", "evaluation.extractors_contract"},
+    "evaluation/measure": {"errors", "randomness", "data.store", "metrics", "evaluation"},
     # the heart
     "training": LEAVES | {"training"},
     # those who watch
     "report": {"errors", "report"},
     "watchers": {"contracts", "clock", "durable", "errors", "report", "sample"},
     # the table where parts are assembled
-    "recipes": PARTS | LEAVES | {"features", "training", "data.degrade", "recipes._contract"},
+    "recipes": PARTS | LEAVES | {"features", "training", "data.degrade", "recipes._contract", "recipes._augmentation"},
     "recipes/_contract": LEAVES | {"training", "data.degrade"},
+    "recipes/_augmentation": {"augment", "contracts"},
     "recipes/__init__": LEAVES | {"recipes._contract"},
     "recipes/auto": PARTS | LEAVES | {"training", "recipes._contract", "recipes"},
     "settings": {"errors", "discovery", "recipes", "data"},
@@ -101,6 +106,7 @@ ALLOWED = {
     "runs": LEAVES | {"copies", "cost", "folder", "report", "sample", "restoring", "picture_files", "data.degrade"},
     "judge": LEAVES
     | {"judge", "folder", "metrics.proportions", "data.holding", "report.grids", "report.pictures", "runs"},
+    "evaluate": {"errors", "randomness", "data", "evaluation", "folder", "runs"},
     "trials": LEAVES | {"data", "folder", "metrics", "recipes", "sample"},
     "description": {"data", "recipes", "request", "settings", "training", "trials", "_version"},
     "session": ANY,

@@ -78,7 +78,7 @@ def refusals(tally: Tally) -> Iterator[str]:
             f"Only 1 image in {name} can be used; expected at least 2, better hundreds. To learn from one large "
             "image, give the image file itself: it is cut into crops."
         )
-    elif len(tally.groups) == 1:
+    elif len(tally.groups) == 1 and tally.settings.duplicates == "drop":  # who keeps them wants them
         yield f"All {tally.count:,} images have the same hash. Expected different images in {name}; look at its files."
     if not (tally.cut and tally.too_small):
         yield from _lonely_classes(tally, name)
