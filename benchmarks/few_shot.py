@@ -1,15 +1,18 @@
 """Few images, little time: how near each recipe comes to images it never saw.
 
     python benchmarks/few_shot.py pokemon-256.zip --network mobilenetv2-imagenet.npz \\
-        --recipes dcgan:width=32 fastgan:width=16 --minutes 10 --seeds 3
+        --recipes dcgan fastgan-lite fastgan-lite:augmentation=off --minutes 10 --seeds 3
 
 Every fifth image of the archive (by name) is held out and never shown to any recipe. Each recipe trains on the others
 for ``--minutes`` from each seed, recipes in turn so that a drifting machine is fair to all; ``--jobs 2`` trains two at
-a time, each on its share of the cores. A training whose folder holds a finished run is not done again, so that rows can
-be added later. Of 2,000 samples each it reports the kernel distance (KID, times 1,000) to the held-out images in
-MobileNetV2's features, from the averaged weights that a run publishes and from the trained ones themselves, with the
-distance of the training images beside it as a floor. These are numbers for comparison with each other, not with
-published ones.
+a time, each on its share of the cores. On a machine that does other work beside, minutes are fair to nobody: ``--pace``
+measures in alternation how many images each recipe takes in so many minutes of a core's own time, and prints the
+recipes with that number behind an @; given so, a recipe trains for as many images, however long that takes.
+
+A training whose folder holds a finished run is not done again, so that rows can be added later. Of 2,000 samples each
+it reports the kernel distance (KID, times 1,000) to the held-out images in MobileNetV2's features, from the averaged
+weights that a run publishes and from the trained ones themselves, with the distance of the training images beside it as
+a floor. These are numbers for comparison with each other, not with published ones.
 """
 
 import argparse
@@ -19,11 +22,14 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
 SAMPLES = 2_000
 EVERY = 5
+PACED = 5
+"""Times that each recipe's pace is measured."""
 
 
 def split(archive: Path, folder: Path) -> tuple[Path, Path]:
@@ -41,17 +47,63 @@ def split(archive: Path, folder: Path) -> tuple[Path, Path]:
 
 def train(data: Path, entry: str, seed: int, arguments: argparse.Namespace, threads: int) -> subprocess.Popen:
     """A training of its own process, begun."""
-    recipe, _, settings = entry.partition(":")
-    given = ["hold_out=0", *filter(None, settings.split(","))]
-    command = [sys.executable, "-m", "cardigan", "train", str(data), "--recipe", recipe]
-    command += ["--size", str(arguments.size), "--minutes", str(arguments.minutes), "--seed", str(seed)]
+    name, given, images = parsed(entry)
+    command = [sys.executable, "-m", "cardigan", "train", str(data), "--recipe", name]
+    command += ["--images", images] if images else ["--minutes", str(arguments.minutes)]
+    command += ["--size", str(arguments.size), "--seed", str(seed)]
     command += ["--out", str(run_folder(arguments, entry, seed)), *(word for text in given for word in ("--set", text))]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": "1000"}
     return subprocess.Popen(command, env=environment)
 
 
+def parsed(entry: str) -> tuple[str, list[str], str]:
+    """NAME:KEY=VALUE,...@IMAGES in its parts."""
+    words, _, images = entry.partition("@")
+    name, _, settings = words.partition(":")
+    return name, ["hold_out=0", *filter(None, settings.split(","))], images
+
+
+def pace(data: Path, arguments: argparse.Namespace) -> None:
+    """Print each entry with the images that it takes in ``--minutes`` of one core's own time, measured in turn."""
+    import torch
+
+    from cardigan import recipes
+    from cardigan import settings as known
+    from cardigan.arguments import pairs
+    from cardigan.data import DataSettings, open_source, prepare
+    from cardigan.data.batches import batches
+    from cardigan.recipes import Task
+    from cardigan.training import Training
+
+    torch.set_num_threads(1)
+    store = prepare(open_source(str(data)), size=(arguments.size, arguments.size), settings=DataSettings())
+    task = Task(*store.shape, count=len(store), minutes=arguments.minutes)
+    playing, seconds = {}, {entry: [] for entry in arguments.recipes}
+    for entry in arguments.recipes:
+        name, given, _ = parsed(entry)
+        settings, problems = known.resolve(name, pairs(given))
+        if settings is None:
+            sys.exit("\n".join(problems))
+        recipe = recipes.prepare(name, task, **settings.recipe)
+        training = Training(recipe.gan, optimizers=recipe.optimizers, half_life=recipe.half_life)
+        stream = batches(store, batch_size=recipe.batch_size, flip=recipe.flip)
+        training.turn(stream, recipe.turns)  # the first one also compiles and fills caches
+        playing[entry] = training, stream, recipe
+    for _ in range(PACED):
+        for entry, (training, stream, recipe) in playing.items():
+            turns = max(1, 64 // recipe.batch_size)
+            start = time.process_time()
+            for _ in range(turns):
+                training.turn(stream, recipe.turns)
+            seconds[entry].append((time.process_time() - start) / (turns * recipe.batch_size))
+    for entry, found in seconds.items():
+        print(
+            f"{entry}@{60 * arguments.minutes / statistics.median(found):.0f}  ({1 / statistics.median(found):.1f}/s)"
+        )
+
+
 def run_folder(arguments: argparse.Namespace, entry: str, seed: int) -> Path:
-    name = entry.replace(":", "-").replace("/", "-").replace(",", "-")
+    name = entry.replace(":", "-").replace("/", "-").replace(",", "-").replace("@", "-")
     return arguments.out / f"{arguments.data.stem}-{arguments.size}-{name}-{seed}"
 
 
@@ -95,17 +147,12 @@ def score(arguments: argparse.Namespace, parts: tuple[Path, Path], plan: list[tu
             "kid_as_trained": distance(draw(generator, latents_for(generator, SAMPLES, seed=1))),
             "images": run.records[-1]["images"],
         }
-        print(
-            f"{entry} seed {seed}: KID x 1,000 {result['kid']:.1f}, {result['kid_as_trained']:.1f} without the average, "
-            f"{result['images']:,} images seen",
-            flush=True,
-        )
+        kid, raw = result["kid"], result["kid_as_trained"]
+        print(f"{entry} seed {seed}: KID x 1,000 {kid:.1f}, {raw:.1f} without the average", flush=True)
         results.setdefault(entry, {})[seed] = result
     floor = distance(training[:SAMPLES])
     for entry, seeds in results.items():
-        middle, raw = (
-            statistics.median(result[key] for result in seeds.values()) for key in ("kid", "kid_as_trained")
-        )
+        middle, raw = (statistics.median(result[key] for result in seeds.values()) for key in ("kid", "kid_as_trained"))
         print(f"{entry}: median {middle:.1f} of {len(seeds)}, {raw:.1f} without the average (training: {floor:.1f})")
     machine = {
         "machine": platform.processor() or platform.machine(),
@@ -127,17 +174,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--network", type=Path, required=True, help="mobilenetv2-imagenet.npz")
-    parser.add_argument(
-        "--recipes", nargs="+", metavar="NAME:KEY=VALUE,...", default=["dcgan:width=32", "fastgan:width=16"]
-    )
+    parser.add_argument("--recipes", nargs="+", metavar="NAME:KEY=VALUE,...@IMAGES", default=["dcgan", "fastgan-lite"])
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--pace", action="store_true", help="measure paces only")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/few-shot"))
     arguments = parser.parse_args()
     parts = split(arguments.data, arguments.out / f"{arguments.data.stem}-data")
+    if arguments.pace:
+        pace(parts[0], arguments)
+        return
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     plan = [(entry, seed) for seed in seeds for entry in arguments.recipes]
     threads = max((os.cpu_count() or 1) // arguments.jobs, 1)

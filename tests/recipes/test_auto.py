@@ -31,7 +31,7 @@ def chosen(**changes):
 def test_few_pictures_get_what_is_made_for_few(changes, few):
     found = chosen(**changes)
     assert isinstance(found.gan.generator, models.fastgan.Generator if few else models.dcgan.Generator)
-    name = "fastgan" if few else "quick"
+    name = "quick" if not few else "fastgan" if changes.get("device") == "cuda" else "fastgan-lite"
     assert found.because[0].startswith(f"auto takes the recipe {name} at ")
 
 
@@ -39,15 +39,15 @@ def test_the_device_decides_how_wide():
     cpu, gpu = chosen(), chosen(device="cuda")
     assert (cpu.gan.generator.arguments["width"], gpu.gan.generator.arguments["width"]) == (8, 64)
     assert (cpu.batch_size, gpu.batch_size) == (8, 8)
-    assert (cpu.optimizers.learning_rate, gpu.optimizers.learning_rate) == (2e-3, 2e-4)
+    assert (cpu.optimizers.learning_rate, gpu.optimizers.learning_rate) == (3e-3, 2e-4)
 
 
 def test_every_choice_is_told_with_its_reason_and_what_overrules_it():
     told = chosen(classes=2, count=700).because
     assert told == (
-        "auto takes the recipe fastgan at 64x64 pixels: made for few pictures, and there are 700.",
+        "auto takes the recipe fastgan-lite at 64x64 pixels: made for few pictures, and there are 700.",
         "width=8: what a CPU affords of it (--set width=... overrules).",
-        "learning_rate=0.002: a narrow network learns faster (--set learning_rate=... overrules).",
+        "learning_rate=0.003: a narrow network learns faster (--set learning_rate=... overrules).",
         "batch_size=8: as published (--set batch_size=... overrules).",
         "flip=true: colour pictures usually may be mirrored; not if they hold text (--set flip=... overrules).",
         "Conditional, since the data has 2 classes (--set conditional=false goes without).",

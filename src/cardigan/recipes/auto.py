@@ -31,7 +31,8 @@ def recipe(
     few = _is_few(task) and r1 is None
     name, what = "quick", "convolutions with R1"
     if few:
-        name, what = "fastgan", f"made for few pictures, and there are {task.count:,}"
+        name = "fastgan-lite" if task.device == "cpu" else "fastgan"
+        what = f"made for few pictures, and there are {task.count:,}"
     choices = [
         ("width", width, *_width(task, few)),
         ("learning_rate", learning_rate, *_learning_rate(task, few)),
@@ -74,7 +75,7 @@ def _width(task: Task, few: bool) -> tuple[int, str]:
 
 def _learning_rate(task: Task, few: bool) -> tuple[float, str]:
     if few:
-        return (2e-3, "a narrow network learns faster") if task.device == "cpu" else (2e-4, "as published")
+        return (3e-3, "a narrow network learns faster") if task.device == "cpu" else (2e-4, "as published")
     if task.device != "cpu":
         return 5e-4, "a wide network wants it low"
     return (2e-3, "small images") if max(task.size) <= SMALL else (1e-3, "larger images want it lower")

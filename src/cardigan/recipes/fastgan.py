@@ -10,12 +10,11 @@ augmentation: *Differentiable Augmentation for Data-Efficient GAN Training*, Zha
 Expect: see docs/seeds/fastgan.md.
 """
 
-from typing import Literal
-
-from cardigan import augment, objectives, regularizers
 from cardigan import features as extractors
-from cardigan.contracts import GAN, Augment, Unchanged
+from cardigan import objectives, regularizers
+from cardigan.contracts import GAN
 from cardigan.models import fastgan
+from cardigan.recipes._augmentation import Kind, augment_of
 from cardigan.recipes._contract import BatchSize, Count, Rate, Recipe, Task, Weight, classes_for
 from cardigan.training.optimizers import Adam
 from cardigan.training.schedules import linear
@@ -36,11 +35,11 @@ def recipe(
     excitation: bool = True,
     reconstruction: Weight = 1.0,
     features: str = "",
-    augmentation: Literal["fixed", "adaptive", "off"] = "fixed",
+    augmentation: Kind = "fixed",
     flip: bool = True,
 ) -> Recipe:
-    """The paper's width is 64; 16 trains on a CPU. ``reconstruction=0`` leaves the decoders out; ``features`` names a
-    network by which they are judged, as :func:`cardigan.features.load` reads it, instead of pixels and slopes.
+    """The paper's width is 64; on a CPU take `fastgan-lite`. ``reconstruction=0`` leaves the decoders out; ``features``
+    names a network by which they are judged, as :func:`cardigan.features.load` reads it, instead of pixels and slopes.
     """
     shape = {"size": task.size, "channels": task.channels, "classes": classes_for(task, conditional), "width": width}
     distance = regularizers.perceptual(extractors.load(features)) if features else regularizers.pixels_and_slopes
@@ -50,7 +49,7 @@ def recipe(
         discriminator=fastgan.Discriminator(**shape, excitation=excitation, decoders=bool(terms)),
         objective=objectives.hinge(),
         terms=terms,
-        augment=_augmentation(augmentation),
+        augment=augment_of(augmentation, *POLICIES, horizon=HORIZON),
     )
     return Recipe(
         gan,
@@ -60,9 +59,3 @@ def recipe(
         half_life=5_500,
         flip=flip,
     )
-
-
-def _augmentation(kind: str) -> Augment:
-    if kind == "adaptive":
-        return augment.adaptive(*POLICIES, horizon=HORIZON)
-    return augment.diffaugment(*POLICIES) if kind == "fixed" else Unchanged()
