@@ -113,6 +113,7 @@ ALLOWED = {
     "launch": ANY,
     "arguments": {"errors"},
     "cli": ANY,
+    "cli_measure": ANY,
     "fastai": ANY,
     "__init__": ANY,
     "__main__": {"cli"},
