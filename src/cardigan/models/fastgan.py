@@ -220,8 +220,9 @@ class Discriminator(DiscriminatorNetwork):
         self.small_head = head(wide[2])
         self.projection = Projection(classes=classes, features=wide[1]) if classes else None
         self.decoders = nn.ModuleList(
-            decoder(before, channels, width=width, doublings=min(4, times))
-            for before, times in ((wide[2], count - 2), (wide[2], count - 1), (wide[1], count - 1))
+            # As published at 256 pixels: the whole image is drawn at half its sides.
+            decoder(before, channels, width=width, doublings=min(4, count - 2))
+            for before in (wide[2], wide[2], wide[1])
             if decoders
         )
         prepared(self, spectral=spectral)
@@ -265,8 +266,8 @@ class Discriminator(DiscriminatorNetwork):
 
         Returns:
             Three pictures (B, C, h, w) in [-1, 1], each with the part of the image that it shows: a quadrant, the whole
-            image and the whole image again. None is larger than its part of the image, nor than 16 times the last map:
-            their shorter side is at most 128 pixels if the image's is a power of two, and at most 224 if it is not.
+            image and the whole image again. Their sides are half the image's, or 16 times the last map's if that is
+            less: the shorter side is at most 128 pixels if the image's is a power of two, and at most 224 if not.
 
         Raises:
             CardiganError: if it was built without decoders.
