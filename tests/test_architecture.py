@@ -79,9 +79,13 @@ ALLOWED = {
     "evaluation/extractors_network": {"errors", "features", "evaluation.extractors_contract", "evaluation.resize"},
     "evaluation/extractors": {"errors", "evaluation"},
     "evaluation/card": {"durable", "errors"},
-    "evaluation/words": {"evaluation.card"},
+    "evaluation/ranking": {"errors", "evaluation.card"},
+    "evaluation/words": {"evaluation.card", "evaluation.ranking"},
+    "evaluation/shown": {"errors", "evaluation.card", "evaluation.words", "report.scores"},
+    "evaluation/scores": {"errors", "randomness", "metrics", "evaluation.card", "evaluation.extractors_contract"},
     "evaluation/tricks": {"metrics", "evaluation.card", "evaluation.extractors_contract"},
-    "evaluation/measure": {"errors", "randomness", "data.store", "metrics", "evaluation"},
+    "evaluation/measure": {"errors", "data.store", "metrics.manifold", "evaluation"},
+    "evaluation/gathering": {"randomness", "data", "evaluation"},
     # the heart
     "training": LEAVES | {"training"},
     # those who watch
@@ -103,7 +107,9 @@ ALLOWED = {
     "cost": {"durable", "report.page"},
     "copies": LEAVES
     | {"folder", "metrics", "data.holding", "data.store", "data.verdicts", "report.copying", "report.grids"},
-    "runs": LEAVES | {"copies", "cost", "folder", "report", "sample", "restoring", "picture_files", "data.degrade"},
+    "runs": LEAVES
+    | {"copies", "cost", "evaluation.shown", "folder", "report", "sample", "restoring", "picture_files"}
+    | {"data.degrade"},
     "judge": LEAVES
     | {"judge", "folder", "metrics.proportions", "data.holding", "report.grids", "report.pictures", "runs"},
     "evaluate": {"errors", "randomness", "data", "evaluation", "folder", "runs"},

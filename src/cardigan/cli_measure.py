@@ -73,7 +73,7 @@ def compare(*cards: Path, metric: str = "kid") -> None:
         kid, fd, precision, recall, density, coverage, authenticity or is.
     """
     from cardigan.evaluate import card_of
-    from cardigan.evaluation.card import compare as rank
+    from cardigan.evaluation.ranking import compare as rank
     from cardigan.evaluation.words import ranked
 
     print(ranked(rank([card_of(path) for path in cards], metric=metric)))  # noqa: T201

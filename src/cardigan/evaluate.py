@@ -1,32 +1,37 @@
-"""How good is it? Samples of a run, or images in a folder, measured against real ones; kept as a score card."""
+"""How good is it? Samples of a run, or images in files, measured against real ones; kept as a score card."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from cardigan.data import DataSettings, Store, open_source, prepare
-from cardigan.data.holding import held_out_images, hold_out, training_part
+from cardigan._version import __version__
+from cardigan.data import DataSettings, Store
 from cardigan.errors import CardiganError
-from cardigan.evaluation.card import ScoreCard, load_card
+from cardigan.evaluation.card import CARD, ScoreCard, load_card
 from cardigan.evaluation.extractors import default_extractor, extractor
 from cardigan.evaluation.extractors_contract import Pixels
-from cardigan.evaluation.measure import Origin, Real, measure
+from cardigan.evaluation.gathering import Gathered, beside_a_run, of_a_run, of_files
+from cardigan.evaluation.measure import Origin, measure
+from cardigan.evaluation.scores import NEIGHBOURS
 from cardigan.folder import RunFolder
 from cardigan.randomness import derive
 from cardigan.runs import Run
+from cardigan.settings import resolve
 
 COUNT = 1_000
 """Samples in each part."""
+MOST_BYTES = 2**29
+"""Of large images fewer are drawn where the user names no number: a part takes no more than that."""
 PARTS = 3
 """Parts: draws from as many seeds."""
-MOST_TRAINING = 10_000
-"""Training images that are looked at; of more, so many are drawn by lot."""
-CARD = "scores.json"
-"""The score card's name in a run's folder."""
+FEWEST_IN_A_PART = 20
+"""Files are divided into parts where each has so many."""
 
 Told = Callable[[str], None]
 
@@ -38,7 +43,7 @@ def evaluate(
     features: str | None = None,
     count: int | None = None,
     seed: int = 0,
-    size: tuple[int, int] | None = None,
+    size: int | tuple[int, int] | None = None,
     device: torch.device | str = "cpu",
     out: Path | None = None,
     on_step: Told = lambda text: None,
@@ -47,22 +52,25 @@ def evaluate(
 
     Args:
         subject: a run, or generated images: a folder, a zip, an ``.npz``.
-        against: real images, as the subject's; of 100 or more, a tenth is taken for held-out ones. A run is measured
-            against the images that it was trained on and those it held out, if this is None.
+        against: real images, as the subject's. None measures a run against the images that it held out. A run is
+            measured against all of these but those that it was trained on; of other subjects it is not known what they
+            learnt from, so of 100 or more a tenth stands for held-out ones.
         features: what looks at the images, as :func:`cardigan.evaluation.extractors.extractor` reads it; None takes
             the best that is on this machine, and says why.
-        count: samples in each of three parts; 1,000 if None. Images that come as files are all taken.
+        count: samples in each of three parts; None is 1,000, and fewer of large images. Files are all taken.
         seed: of the draws.
-        size: (height, width) at which images are compared; None takes the subject's.
+        size: (height, width) at which files are compared, or the side of a square; None takes the subject's.
         device: where networks run.
-        out: where the card is written; None for ``scores.json`` in the run's folder, and nowhere for other subjects.
+        out: where the card is written; None for ``scores.json`` in the run's folder, whose report is then written anew,
+            and nowhere for other subjects.
         on_step: called with what is about to be done.
 
     Returns:
         The score card.
 
     Raises:
-        CardiganError: if the subject or the real images cannot be read or do not fit each other.
+        CardiganError: if the subject or the real images cannot be read or do not fit each other, or the card cannot be
+            written.
 
     Example:
         >>> import tempfile
@@ -74,52 +82,40 @@ def evaluate(
         >>> card.protocol.generated, card.protocol.parts, [finding.name for finding in card.alarms]
         (66, 3, ['few samples'])
     """
-    if count is not None and count < 1:
-        raise CardiganError(f"--count is {count}, expected the number of samples in each part, such as {COUNT}.")
-    run = _as_run(subject)
-    if run is None and against is None:
-        raise CardiganError(
-            f"{subject} is no run, so there is nothing to measure it against. Name real images: cardigan evaluate "
-            f"{subject} --against IMAGES"
-        )
+    run = _as_run(subject, against)
+    _check(subject, run, count, size)
+    path = out or (run.path / CARD if run is not None else None)
+    if path is not None:
+        _check_writable(path)
+    device = torch.device(device)
     if run is not None:
-        shape = run.config["shape"]
-        if size is not None:
-            raise CardiganError(f"A run is measured at its own size, {shape[0]}x{shape[1]}. Leave --size out.")
-        on_step("reading the real images")
-        real = _of_run(run) if against is None else _of_source(against, size=(shape[0], shape[1]), channels=shape[2])
-        on_step("drawing samples")
-        parts, origin = _drawn(run, count or COUNT, seed)
-        trained = _trained(run)
+        found = _of_run(run, against, count, seed, on_step)
     else:
         on_step("reading the images")
-        store = _read(subject, DataSettings(allow_upscale=True, duplicates="keep", labels=False), size)
-        real = _of_source(str(against), size=store.shape[:2], channels=store.shape[2])
-        parts, origin, trained = _split(store, seed), Origin(), {}
+        found = _of_files(subject, str(against), (size, size) if isinstance(size, int) else size, seed)
+    real = found.gathered.real
     on_step("looking for an extractor")
     if features is None:
         eyes, why = default_extractor(real.training, real.labels, device=device)
     else:
         eyes, why = extractor(features, images=real.training, labels=real.labels, device=device), "As asked for."
-    on_step(f"looking through {eyes.name} at {sum(map(len, parts)):,} samples")
-    protocol, scores, findings = measure(parts, real, eyes, origin=origin)
+    on_step(f"looking through {eyes.name} at {sum(map(len, found.parts)):,} samples")
+    measured = measure(found.parts, real, eyes, origin=replace(found.origin, device=device.type), labels=found.labels)
     card = ScoreCard(
         subject=str(subject),
-        protocol=protocol,
-        scores=scores,
-        findings=findings,
-        because=(why, *([eyes.note] if eyes.note else [])),
+        protocol=measured.protocol,
+        scores=measured.scores,
+        findings=measured.findings,
+        because=(why, *([f"{eyes.name}: {eyes.note}."] if eyes.note else []), *found.gathered.remarks),
         made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        trained=trained,
+        trained=found.trained,
+        classes=measured.classes,
+        versions=f"Cardigan {__version__}, torch {torch.__version__}",
     )
-    path = out or (run.path / CARD if run is not None else None)
     if path is not None:
-        try:
-            card.save(path)
-        except OSError as error:
-            raise CardiganError(
-                f"The score card cannot be written to {path}: {error.strerror or error}. Choose another --out."
-            ) from error
+        _save(card, path)
+    if run is not None and out is None and run.folder.report.exists():
+        _report(run, on_step)
     return card
 
 
@@ -127,63 +123,151 @@ def card_of(path: str | Path) -> ScoreCard:
     """The score card of a run, or in a file.
 
     Raises:
-        CardiganError: if there is none.
+        CardiganError: if there is none, or it is about a generator that the run does not have any more.
     """
     found = Path(path)
-    return load_card(found / CARD if found.is_dir() else found)
+    if not found.is_dir():
+        return load_card(found)
+    card = load_card(found / CARD)
+    if RunFolder(found).config.is_file() and card.trained.get("generator") != Run(found).facts["sha256"]:
+        raise CardiganError(
+            f"The score card of {found} is about another generator than the run has now. Measure again: cardigan "
+            f"evaluate {found}"
+        )
+    return card
 
 
-def _as_run(subject: str | Path) -> Run | None:
-    return Run(subject) if RunFolder(Path(subject)).config.is_file() else None
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What is measured, and against what."""
+
+    parts: list[Pixels]
+    gathered: Gathered
+    origin: Origin
+    labels: Sequence[npt.NDArray[np.integer]] | None = None
+    trained: dict[str, Any] = field(default_factory=dict)
 
 
-def _of_run(run: Run) -> Real:
-    """What a run was trained on, and what it held out."""
-    part = training_part(run.folder.samples, run.config.get("store", ""), run.config["data"]["fingerprint"])
-    if part is None:
+def _as_run(subject: str | Path, against: str | Path | None) -> Run | None:
+    """The subject as a run, None where it is none and need not be."""
+    if RunFolder(Path(subject)).config.is_file():
+        return Run(subject)
+    if against is not None:
+        return None
+    if not Path(subject).exists():
+        raise CardiganError(
+            f"There is nothing at {subject}. Expected a run's folder, or generated images and --against IMAGES."
+        )
+    raise CardiganError(
+        f"{subject} is no run, so there is nothing to measure it against. Name real images: cardigan evaluate "
+        f"{subject} --against IMAGES"
+    )
+
+
+def _check(subject: str | Path, run: Run | None, count: int | None, size: object) -> None:
+    """Everything that can be known to be wrong before any work."""
+    if count is not None and run is None:
+        raise CardiganError(f"--count is of a run's draws; all images in {subject} are measured. Leave --count out.")
+    if count is not None and count <= NEIGHBOURS:
+        raise CardiganError(
+            f"--count is {count}, expected the number of samples in each part: more than {NEIGHBOURS}, better {COUNT}."
+        )
+    if run is None:
+        return
+    run.sample(0)  # says what to do where the run cannot draw
+    if size is not None:
+        height, width = run.config["shape"][:2]
+        raise CardiganError(f"A run is measured at its own size, {height}x{width}. Leave --size out.")
+
+
+def _check_writable(path: Path) -> None:
+    """Measuring takes minutes, so what would stop its result from being kept is told before."""
+    problem = None
+    if path.is_dir():
+        problem = "it is a folder"
+    elif not path.parent.is_dir():
+        problem = f"{path.parent} is no folder"
+    else:
+        probe = path.parent / f".{path.name}.probe"
+        try:
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            problem = error.strerror or str(error)
+    if problem:
+        raise CardiganError(f"The score card cannot be written to {path}: {problem}. Choose another --out.")
+
+
+def _of_run(run: Run, against: str | Path | None, count: int | None, seed: int, on_step: Told) -> _Found:
+    on_step("reading the real images")
+    samples, config = run.folder.samples, run.config
+    gathered = of_a_run(samples, config) if against is None else beside_a_run(against, samples, config, _settings(run))
+    if gathered is None:
         raise CardiganError(
             f"The images that {run.path} was trained on are not in this machine's cache any more. Name them: cardigan "
-            f"evaluate {run.path} --against {run.config['data']['source']}"
+            f"evaluate {run.path} --against {config['data']['source']}"
         )
-    store, places = part
-    unseen = held_out_images(run.folder.samples)
-    return _real(store, places, store.images[:0] if unseen is None else unseen)
+    each = count or min(COUNT, max(FEWEST_IN_A_PART, MOST_BYTES // int(np.prod(config["shape"]))))
+    on_step(f"drawing {PARTS} x {each:,} samples")
+    seeds = [derive(seed, "samples that are measured", part) for part in range(PARTS)]
+    labels = None
+    if run.classes and gathered.real.labels is not None and gathered.real.names == tuple(run.classes):
+        labels = [run.labels(each, seed=part) for part in seeds]
+    request, facts = config["request"], run.facts
+    origin = Origin(
+        weights="averaged" if config["resolved"]["half_life"] else "as trained",
+        truncation=1.0,
+        labels="as in the data" if run.classes else "none",
+        seeds=(seed,),
+        looked_through=_looked_through(request["settings"]),
+    )
+    trained = {
+        "generator": facts["sha256"],
+        "data": config["data"]["fingerprint"],
+        "recipe": request["recipe"],
+        "seed": request["seed"],
+        "images": facts.get("images"),
+    }
+    return _Found([run.sample(each, seed=part) for part in seeds], gathered, origin, labels, trained)
 
 
-def _of_source(source: str | Path, *, size: tuple[int, int], channels: int) -> Real:
-    """Images of a source, a part of them for held out."""
-    store = _read(source, DataSettings(allow_upscale=True, channels=channels), size)
-    split = hold_out(store)
-    return _real(store, split.training, np.array(store.images[split.held]))
+def _of_files(subject: str | Path, against: str, size: tuple[int, int] | None, seed: int) -> _Found:
+    store, gathered = of_files(subject, against, size)
+    return _Found(_split(store, seed), gathered, Origin(seeds=(seed,)))
 
 
-def _real(store: Store, places: np.ndarray, held_out: Pixels) -> Real:
-    rng = np.random.default_rng(derive(0, "training images that are measured against"))
-    chosen = np.sort(rng.permutation(places)[:MOST_TRAINING])
-    labels = None if store.labels is None or len(store.classes) < 2 else np.array(store.labels[chosen])
-    return Real(np.array(store.images[chosen]), held_out, labels, store.classes)
+def _settings(run: Run) -> DataSettings:
+    """How the run's data was read."""
+    request = run.config["request"]
+    found, _ = resolve(request["recipe"], request["settings"])
+    return DataSettings() if found is None else found.data
 
 
-def _read(source: str | Path, settings: DataSettings, size: tuple[int, int] | None) -> Store:
-    return prepare(open_source(source), size=size, settings=settings)
-
-
-def _drawn(run: Run, count: int, seed: int) -> tuple[list[Pixels], Origin]:
-    seeds = tuple(derive(seed, "samples that are measured", part) for part in range(PARTS))
-    labels = "as in the data" if run.classes else "none"
-    averaged = "averaged" if run.config["resolved"]["half_life"] else "as trained"
-    origin = Origin(weights=averaged, truncation=1.0, labels=labels, seeds=(seed, *range(PARTS)))
-    return [run.sample(count, seed=each) for each in seeds], origin
+def _looked_through(settings: dict[str, str]) -> str:
+    """The pretrained network by which a recipe judges: in the discriminator, or in a perceptual loss."""
+    return next((settings[key] for key in ("backbone", "features") if settings.get(key, "none") != "none"), "")
 
 
 def _split(store: Store, seed: int) -> list[Pixels]:
-    """A folder's images in three parts of equal size, drawn by lot; in one where they are few."""
+    """Images in three parts of equal size, drawn by lot; in one where they are few."""
     order = np.random.default_rng(derive(seed, "parts of a folder")).permutation(len(store))
-    parts = PARTS if len(store) >= PARTS * 20 else 1
+    parts = PARTS if len(store) >= PARTS * FEWEST_IN_A_PART else 1
     each = len(store) // parts
     return [np.array(store.images[np.sort(order[part * each : (part + 1) * each])]) for part in range(parts)]
 
 
-def _trained(run: Run) -> dict[str, Any]:
-    request = run.config["request"]
-    return {"data": run.config["data"]["fingerprint"], "recipe": request["recipe"], "seed": request["seed"]}
+def _save(card: ScoreCard, path: Path) -> None:
+    try:
+        card.save(path)
+    except OSError as error:
+        raise CardiganError(
+            f"The score card cannot be written to {path}: {error.strerror or error}. Choose another --out."
+        ) from error
+
+
+def _report(run: Run, on_step: Told) -> None:
+    on_step("writing the report anew")
+    try:
+        run.report()
+    except CardiganError as error:  # the score card is safe, and says it all
+        on_step(f"the report was not written: {error}")

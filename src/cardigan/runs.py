@@ -15,6 +15,7 @@ from cardigan.copies import likeness
 from cardigan.cost import read_cost, told
 from cardigan.data.degrade import parse
 from cardigan.errors import CardiganError
+from cardigan.evaluation.shown import scores_of
 from cardigan.folder import RunFolder, read_lines
 from cardigan.picture_files import read_picture
 from cardigan.pixels import to_float
@@ -75,6 +76,22 @@ class Run:
     def classes(self) -> list[str]:
         """The names of the classes that can be asked for; empty for an unconditional model."""
         return list(self._opened()[1].get("classes", {}))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the published generator's ``config.json`` says: its SHA-256, its classes, after how many images."""
+        return self._opened()[1]
+
+    def labels(self, count: int, *, seed: int = 0) -> np.ndarray:
+        """The classes of what :meth:`sample` draws if no class is asked for, int64 (count,).
+
+        Raises:
+            CardiganError: if the model has no classes.
+        """
+        found = self._labels(count, seed=seed, label=None)
+        if found is None:
+            raise CardiganError(f"{self.path} was trained without classes, so its images have no labels.")
+        return found.numpy()
 
     def sample(
         self, count: int, *, seed: int = 0, label: str | int | None = None, truncation: float = 1.0

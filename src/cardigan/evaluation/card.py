@@ -1,19 +1,22 @@
 """Score cards: numbers together with everything that has to be the same before two of them may be compared."""
 
 import hashlib
-import itertools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
 
+CARD = "scores.json"
+"""A score card's name in a run's folder."""
 FORMAT = 1
 VERSION = 1
 """Of the measurement: raise it when the same images would get other numbers."""
+
+Better = Literal["low", "high", "near"]
 
 
 @dataclass(frozen=True)
@@ -24,28 +27,33 @@ class Protocol:
         extractor: what looked at the images.
         digest: SHA-256 of its weights or of its definition.
         preprocessing: how images were brought to it.
+        device: kind of the device that it ran on; sums in floating point depend on it a little.
         shape: height, width and channels of the images as they were compared.
         reference: which real images: ``"held-out"`` ones or ``"training"`` images.
-        fingerprint: SHA-256 of the real images.
+        fingerprint: SHA-256 of the real images that were measured against.
         real: how many.
-        generated: how many in each part.
+        generated: how many samples in each part.
+        compared: how many of them entered scores that depend on their number: no more than there are training images,
+            so that the floor is of as many.
         parts: draws, or parts of a folder, that were measured one by one.
         weights: ``"averaged"``, or ``"as given"`` of images that came as files.
         truncation: of the latents; None of images that came as files.
         labels: which classes were drawn: ``"as in the data"``, ``"none"`` or ``"as given"``.
-        seeds: of the draws.
-        neighbours: for precision and recall.
+        seeds: of the draws, or of the lots by which files were divided into parts.
+        neighbours: which neighbour the balls of precision, recall, density and coverage reach to.
         version: of the measurement.
     """
 
     extractor: str
     digest: str
     preprocessing: str
+    device: str
     shape: tuple[int, int, int]
     reference: str
     fingerprint: str
     real: int
     generated: int
+    compared: int
     parts: int
     weights: str
     truncation: float | None
@@ -73,8 +81,9 @@ class Score:
         metric: its name.
         value: the mean over the parts; None where it would mean nothing, and ``note`` says why.
         spread: standard deviation over the parts; None of a single one.
-        floor: the same metric between training images and held-out ones: what perfect samples would get, about.
-        better: which way is better.
+        floor: what real images get in the place of samples, as many of them: where perfect samples would be, about.
+            None where there are not as many, or none were held out.
+        better: which way is better; ``"near"`` the floor is, where neither more nor less is.
         note: what to know when reading it.
     """
 
@@ -82,18 +91,18 @@ class Score:
     value: float | None
     spread: float | None
     floor: float | None
-    better: Literal["low", "high"]
+    better: Better
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that numbers alone would hide.
+    """What was sought that numbers alone would hide, and what came of it.
 
     Args:
-        name: of the trick: ``"copies"``, ``"repeats"``, ``"missing classes"``, ...
+        name: of the trick, ``"copies"``, ``"repeats"``, ``"missing classes"``, or of what limits the numbers.
         text: what was found, in a sentence or two.
-        alarm: it makes good scores worthless.
+        alarm: it makes good scores worthless; else it is worth knowing, and may be good news.
     """
 
     name: str
@@ -112,7 +121,10 @@ class ScoreCard:
         findings: what they would hide.
         because: why the extractor and the reference were chosen.
         made: when, ISO 8601.
-        trained: what the subject was trained on (its data's fingerprint and seed), if that is known.
+        trained: of a run: the SHA-256 of its generator, its data's fingerprint, its recipe, seed and images seen.
+        classes: of a run that draws classes: each one's kernel distance to the training images of that class; None
+            where there are too few images of it.
+        versions: of the software.
     """
 
     subject: str
@@ -122,6 +134,8 @@ class ScoreCard:
     because: tuple[str, ...]
     made: str
     trained: Mapping[str, Any]
+    classes: Mapping[str, float | None] = field(default_factory=dict)
+    versions: str = ""
 
     def score(self, metric: str) -> Score:
         """The score of that name.
@@ -136,6 +150,11 @@ class ScoreCard:
         """The findings that make good scores worthless."""
         return tuple(finding for finding in self.findings if finding.alarm)
 
+    @property
+    def notes(self) -> tuple[Finding, ...]:
+        """The other findings."""
+        return tuple(finding for finding in self.findings if not finding.alarm)
+
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
         told = {"format": FORMAT, "protocol_sha256": self.protocol.digest_of_all, **asdict(self)}
@@ -146,100 +165,38 @@ def load_card(path: Path) -> ScoreCard:
     """A score card that was saved.
 
     Raises:
-        CardiganError: if there is none, or it is damaged.
+        CardiganError: if there is none, it is damaged, or its protocol was changed by hand.
     """
+    again = f"Measure again: cardigan evaluate {path.parent if path.name == CARD else 'RUN'}"
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         if told["format"] != FORMAT:
-            raise CardiganError(
-                f"{path} is a score card of format {told['format']}, expected {FORMAT}. Measure again: cardigan "
-                f"evaluate {path.parent}"
-            )
-        protocol = told["protocol"] | {name: tuple(told["protocol"][name]) for name in ("shape", "seeds")}
+            raise CardiganError(f"{path} is a score card of format {told['format']}, expected {FORMAT}. {again}")
+        protocol = Protocol(**told["protocol"] | {name: tuple(told["protocol"][name]) for name in ("shape", "seeds")})
+        if told["protocol_sha256"] != protocol.digest_of_all:
+            raise CardiganError(f"The protocol in {path} does not match its SHA-256: it was changed. {again}")
         return ScoreCard(
             subject=told["subject"],
-            protocol=Protocol(**protocol),
+            protocol=protocol,
             scores=tuple(Score(**score) for score in told["scores"]),
             findings=tuple(Finding(**finding) for finding in told["findings"]),
             because=tuple(told["because"]),
             made=told["made"],
-            trained=told["trained"],
+            trained=dict(told["trained"]),
+            classes=dict(told["classes"]),
+            versions=told["versions"],
         )
     except FileNotFoundError as error:
-        raise CardiganError(f"There is no score card {path}. Measure first: cardigan evaluate {path.parent}") from error
-    except (ValueError, KeyError, TypeError) as error:
+        run = (path.parent / "config.json").exists()
         raise CardiganError(
-            f"The score card {path} is damaged ({error}). Measure again: cardigan evaluate {path.parent}"
+            f"There is no score card {path}. "
+            + (f"Measure first: cardigan evaluate {path.parent}" if run else "Name a run's folder, or a score card.")
         ) from error
+    except OSError as error:
+        raise CardiganError(f"The score card {path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CardiganError(f"{path} is damaged, or no score card ({_why(error)}). {again}") from error
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """Score cards of one protocol, the best first.
-
-    Args:
-        metric: what they were ranked by.
-        cards: in order.
-        remarks: what a reader must know.
-    """
-
-    metric: str
-    cards: tuple[ScoreCard, ...]
-    remarks: tuple[str, ...]
-
-
-def compare(cards: Sequence[ScoreCard], *, metric: str = "kid") -> Ranking:
-    """Rank what was measured in the same way.
-
-    Args:
-        cards: two or more.
-        metric: to rank by.
-
-    Raises:
-        CardiganError: if protocols differ, naming the fields; if there are less than two cards, or one of them has no
-            such score.
-    """
-    if len(cards) < 2:
-        raise CardiganError(f"A comparison takes two runs or more, got {len(cards)}.")
-    first = cards[0]
-    for other in cards[1:]:
-        if differing := first.protocol.differences(other.protocol):
-            told = "; ".join(f"{name}: {_short(mine)} and {_short(theirs)}" for name, mine, theirs in differing)
-            raise CardiganError(
-                f"{first.subject} and {other.subject} were not measured in the same way, so their numbers cannot be "
-                f"ranked. They differ in {told}. Measure both again with the same --features, --count, --seed and "
-                f"--against."
-            )
-    for card in cards:
-        known = [score.metric for score in card.scores if score.value is not None]
-        if metric not in known:
-            raise CardiganError(f"{card.subject} has no score {metric!r}. It has {', '.join(known) or 'none'}.")
-    sign = 1 if first.score(metric).better == "low" else -1
-    ranked = sorted(cards, key=lambda card: sign * (card.score(metric).value or 0.0))
-    return Ranking(metric, tuple(ranked), tuple(_remarks(ranked, metric)))
-
-
-def _remarks(ranked: Sequence[ScoreCard], metric: str) -> list[str]:
-    remarks = []
-    for better, worse in itertools.pairwise(ranked):
-        if apart(better.score(metric), worse.score(metric)) is False:
-            remarks.append(f"{better.subject} and {worse.subject} are within noise of each other.")
-    for card in ranked:
-        remarks += [f"{card.subject}: {finding.text}" for finding in card.alarms]
-    remarks.append(
-        "Each run is one training: that one recipe beats another takes three seeds of each or more, with spreads that "
-        "do not overlap."
-    )
-    return remarks
-
-
-def apart(one: Score, other: Score) -> bool | None:
-    """Whether two scores differ by more than twice the spread of their difference; None where no spread is known."""
-    if one.value is None or other.value is None or one.spread is None or other.spread is None:
-        return None
-    return abs(one.value - other.value) > 2 * (one.spread**2 + other.spread**2) ** 0.5
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:24]}…{text[-12:]}"
+def _why(error: Exception) -> str:
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error)

@@ -1,7 +1,7 @@
 """Samples measured against real images: every score with its spread and its floor, and what scores would hide."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,23 +9,20 @@ import numpy.typing as npt
 
 from cardigan.data.store import fingerprint
 from cardigan.errors import CardiganError
-from cardigan.evaluation import tricks
+from cardigan.evaluation import scores, tricks
 from cardigan.evaluation.cache import seen
 from cardigan.evaluation.card import Finding, Protocol, Score
+from cardigan.evaluation.extractors_arithmetic import gradients
 from cardigan.evaluation.extractors_contract import Extractor, Pixels, Seen, Values
-from cardigan.metrics.authenticity import authenticity
-from cardigan.metrics.frechet import frechet_distance
-from cardigan.metrics.inception_score import inception_score
-from cardigan.metrics.kernel import kernel_distance
-from cardigan.metrics.manifold import Manifold, manifold
-from cardigan.randomness import derive
+from cardigan.evaluation.scores import NEIGHBOURS, Looks
+from cardigan.metrics.manifold import Manifold
 
-NEIGHBOURS = 5
-"""For precision and recall: *Reliable Fidelity and Diversity Metrics for Generative Models*, Naeem et al., 2020."""
 FEWEST_HELD_OUT = 50
 """With fewer held-out images than that, samples are measured against training images."""
-BIASED_BELOW = 10_000
-"""Images below which the Fréchet distance is said to be biased."""
+GREY = 2
+"""Channels up to which images are grey."""
+OF_PHOTOS = ("ImageNet", "LVD-142M")
+"""What networks that know coloured photos learned from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +51,38 @@ class Real:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where samples come from, as far as it has to be the same for a comparison: see :class:`Protocol`."""
+    """Where samples come from, as far as it has to be the same for a comparison: see :class:`Protocol`.
+
+    Args:
+        weights: see there.
+        truncation: see there.
+        labels: see there.
+        seeds: see there.
+        device: see there.
+        looked_through: the pretrained network that training was judged by, as the recipe names it; "" without one.
+    """
 
     weights: str = "as given"
     truncation: float | None = None
     labels: str = "as given"
     seeds: tuple[int, ...] = ()
+    device: str = "cpu"
+    looked_through: str = ""
+
+    @property
+    def files(self) -> bool:
+        """The samples came as files, and what happened to them is not known."""
+        return self.weights == "as given"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known about some samples: the parts of a score card."""
+
+    protocol: Protocol
+    scores: tuple[Score, ...]
+    findings: tuple[Finding, ...]
+    classes: Mapping[str, float | None] = field(default_factory=dict)
 
 
 def measure(
@@ -68,8 +91,9 @@ def measure(
     extractor: Extractor,
     *,
     origin: Origin | None = None,
+    labels: Sequence[npt.NDArray[np.integer]] | None = None,
     cache: str | Path | None = None,
-) -> tuple[Protocol, tuple[Score, ...], tuple[Finding, ...]]:
+) -> Measured:
     """Everything that is known about some samples.
 
     Args:
@@ -78,39 +102,30 @@ def measure(
         real: what to measure against, of the same shape.
         extractor: through which.
         origin: of the samples.
+        labels: the classes that were drawn, (n,) for each part, where they are those of ``real``.
         cache: where features are kept; None for the usual place.
-
-    Returns:
-        How was measured, the scores, and what they would hide.
 
     Raises:
         CardiganError: if shapes differ, or there is too little to measure.
     """
     _check(parts, real)
-    name, reference = real.reference
-    eyes = _Eyes(extractor, cache)
-    theirs, learnt = eyes(reference), eyes(real.training)
-    mine = [eyes(part) for part in parts]
-    floor = _as_many(learnt.features, len(parts[0])) if name == "held-out" else None
-    manifolds = [manifold(theirs.features, part.features, k=_neighbours(theirs, part)) for part in mine]
-    floor_manifold = None if floor is None else manifold(theirs.features, floor, k=min(NEIGHBOURS, len(floor) - 1))
-    scores = [
-        _kernel(theirs, mine, floor),
-        _frechet(theirs, mine, floor),
-        *_manifold_scores(manifolds, floor_manifold),
-        _authentic(mine, learnt, theirs if name == "held-out" else None),
-        *_inception(extractor, mine, theirs),
-    ]
     origin = origin or Origin()
+    name, reference = real.reference
+    theirs, learnt = seen(extractor, reference, cache=cache), seen(extractor, real.training, cache=cache)
+    looks = Looks([seen(extractor, part, cache=cache) for part in parts], theirs, learnt, held_out=name == "held-out")
+    manifolds, read = scores.manifolds(looks)
+    height, width, channels = reference.shape[1:]
     protocol = Protocol(
         extractor=extractor.name,
         digest=extractor.digest,
         preprocessing=extractor.preprocessing,
-        shape=(reference.shape[1], reference.shape[2], reference.shape[3]),
+        device=origin.device,
+        shape=(height, width, channels),
         reference=name,
         fingerprint=fingerprint(reference, None, ()),
         real=len(reference),
         generated=len(parts[0]),
+        compared=looks.compared,
         parts=len(parts),
         weights=origin.weights,
         truncation=origin.truncation,
@@ -118,140 +133,122 @@ def measure(
         seeds=origin.seeds,
         neighbours=NEIGHBOURS,
     )
-    return protocol, tuple(scores), tuple(_findings(parts, real, extractor, mine, learnt, manifolds, floor_manifold))
-
-
-class _Eyes:
-    """What an extractor says of images, from the cache where it can."""
-
-    def __init__(self, extractor: Extractor, cache: str | Path | None) -> None:
-        self.extractor, self.cache = extractor, cache
-
-    def __call__(self, images: Pixels) -> Seen:
-        return seen(self.extractor, images, cache=self.cache)
+    found = [
+        *_limits(parts, real, extractor, origin),
+        *_tricks(parts, real, origin, cache),
+        *_variety(read, looks, extractor, real.names),
+    ]
+    return Measured(
+        protocol,
+        (
+            scores.kernel(looks),
+            scores.frechet(looks),
+            *manifolds,
+            scores.authentic(looks),
+            *scores.inception(looks, extractor.name),
+        ),
+        tuple(finding for finding in found if finding is not None),
+        {} if labels is None or real.labels is None else scores.classes(looks, labels, real.labels, real.names),
+    )
 
 
 def _check(parts: Sequence[Pixels], real: Real) -> None:
     if not parts or min(map(len, parts)) <= NEIGHBOURS:
         counts = ", ".join(str(len(part)) for part in parts) or "none"
         raise CardiganError(f"Scores take more than {NEIGHBOURS} samples in each part, got {counts}. Draw more.")
-    if len(real.reference[1]) <= NEIGHBOURS:
+    if len(real.training) <= NEIGHBOURS:
         raise CardiganError(
-            f"Scores take more than {NEIGHBOURS} real images, got {len(real.reference[1])}. Measure against more."
+            f"Scores take more than {NEIGHBOURS} real images to learn from, got {len(real.training)}. Measure against "
+            f"more."
         )
-    for part in parts:
-        if part.shape[1:] != real.training.shape[1:] or len(part) != len(parts[0]):
+    for part in (*parts, real.held_out):
+        if part.shape[1:] != real.training.shape[1:]:
             raise CardiganError(
-                f"Samples of shape {part.shape} cannot be measured against real images of shape "
-                f"{real.training.shape}. Bring both to one size and as many channels."
+                f"Samples and real images have one shape, got {part.shape[1:]} beside {real.training.shape[1:]}. Bring "
+                f"all to one size and as many channels."
             )
+    if len({len(part) for part in parts}) > 1:
+        raise CardiganError(f"Parts have equally many samples, got {', '.join(str(len(part)) for part in parts)}.")
 
 
-def _as_many(values: Values, count: int) -> Values:
-    """``count`` of them, spread evenly, or all if there are fewer."""
-    return values[np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)]
-
-
-def _neighbours(theirs: Seen, mine: Seen) -> int:
-    return min(NEIGHBOURS, len(theirs.features) - 1, len(mine.features) - 1)
-
-
-def _score(metric: str, values: list[float], floor: float | None, better: str, note: str = "") -> Score:
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Score(metric, float(np.mean(values)), spread, floor, "low" if better == "low" else "high", note)
-
-
-def _kernel(theirs: Seen, mine: Sequence[Seen], floor: Values | None) -> Score:
-    def distance(features: Values) -> float:
-        rng = np.random.default_rng(derive(0, "subsets of the kernel distance"))
-        return kernel_distance(theirs.features, features, rng=rng)[0]
-
-    note = "unbiased; around 0 nothing is told apart, and it may be negative"
-    least = None if floor is None else distance(floor)
-    return _score("kid", [distance(part.features) for part in mine], least, "low", note)
-
-
-def _frechet(theirs: Seen, mine: Sequence[Seen], floor: Values | None) -> Score:
-    width, count = theirs.features.shape[1], min(len(theirs.features), len(mine[0].features))
-    if count <= width:
-        return Score(
-            "fd",
-            None,
-            None,
-            None,
-            "low",
-            f"not given: the covariance of {width:,} features takes more than {width:,} images, and there are "
-            f"{count:,}; read the kernel distance",
+def _limits(parts: Sequence[Pixels], real: Real, extractor: Extractor, origin: Origin) -> Iterator[Finding | None]:
+    """What the numbers cannot say."""
+    name, reference = real.reference
+    yield tricks.few_samples(sum(map(len, parts)))
+    yield tricks.few_real(len(reference), name)
+    if reference.shape[3] <= GREY and extractor.learned_from.startswith(OF_PHOTOS):
+        yield Finding(
+            "grey",
+            f"{extractor.name} knows coloured photos, and these images are grey ({extractor.preprocessing}): numbers "
+            f"through it are relative only.",
+            alarm=False,
         )
-    note = f"of {count:,} images; compare with no other number of them"
-    note += f", and below {BIASED_BELOW:,} read the kernel distance first" * (count < BIASED_BELOW)
-    least = frechet_distance(theirs.features, floor) if floor is not None and len(floor) > width else None
-    return _score("fd", [frechet_distance(theirs.features, part.features) for part in mine], least, "low", note)
+    yield _independent(extractor, origin.looked_through)
 
 
-def _manifold_scores(found: Sequence[Manifold], floor: Manifold | None) -> list[Score]:
-    notes = {
-        "precision": "samples among real images: how good they look",
-        "recall": "real images among samples: how varied they are",
-        "density": "how densely samples lie among real images; may exceed 1",
-        "coverage": "real images that a sample is near to",
-    }
-    return [
-        _score(
-            name,
-            [getattr(part, name) for part in found],
-            None if floor is None else getattr(floor, name),
-            "high",
-            note,
+def _independent(extractor: Extractor, looked_through: str) -> Finding | None:
+    """Whether training was judged by what judges now."""
+    photos = looked_through.startswith("timm:") and extractor.learned_from.startswith("ImageNet")
+    if not looked_through or extractor.learned_from == "nothing":
+        return None
+    told = f"was trained to please a pretrained network, {looked_through}"
+    if looked_through == extractor.name:
+        told = f"The generator {told}, and is measured through the same one"
+    elif photos:
+        told = f"The generator {told}, and {extractor.name} learned from ImageNet as well"
+    else:
+        return Finding(
+            "not independent",
+            f"The generator {told}. Whether {extractor.name} learned from the same images is not known; if so, its "
+            f"numbers flatter this generator.",
+            alarm=False,
         )
-        for name, note in notes.items()
-    ]
-
-
-def _authentic(mine: Sequence[Seen], learnt: Seen, unseen: Seen | None) -> Score:
-    least = None if unseen is None else authenticity(unseen.features, learnt.features)
-    values = [authenticity(part.features, learnt.features) for part in mine]
-    return _score(
-        "authenticity", values, least, "high", "1 is not the goal: far below that of held-out images hints at copies"
+    return Finding(
+        "not independent",
+        f"{told}: its numbers flatter this generator beside others. Look through one that learned elsewhere, such as "
+        f"--features dinov2.",
+        alarm=False,
     )
 
 
-def _inception(extractor: Extractor, mine: Sequence[Seen], theirs: Seen) -> list[Score]:
-    """Where the extractor classifies. Its floor is what the real images get."""
-    if theirs.probabilities is None:
-        return []
-    values = [inception_score(part.probabilities, splits=1)[0] for part in mine if part.probabilities is not None]
-    note = "sees no real images; kept for comparison with old papers"
-    if extractor.name != "inception":
-        note = f"by the classes of {extractor.name}: only comparable with itself"
-    return [_score("is", values, inception_score(theirs.probabilities, splits=1)[0], "high", note)]
+def _tricks(parts: Sequence[Pixels], real: Real, origin: Origin, cache: str | Path | None) -> Iterator[Finding | None]:
+    """What shows in pictures and their gradients."""
+    eyes = gradients()
+
+    def described(images: Pixels) -> Values:
+        return seen(eyes, images, cache=cache).features
+
+    samples, training = np.concatenate([described(part) for part in parts]), described(real.training)
+    held_out = described(real.held_out) if len(real.held_out) else training[:0]
+    mirrored = described(real.training[:, :, ::-1])
+    exact = tricks.exact_copies(parts, real.training)
+    yield tricks.copies(samples, training, held_out, mirrored=mirrored, exact=exact)
+    yield tricks.repeats(samples, scores.some(training, len(samples)))
+    if origin.files:
+        yield tricks.compressed(parts, real.training)
 
 
-def _findings(
-    parts: Sequence[Pixels],
-    real: Real,
-    extractor: Extractor,
-    mine: Sequence[Seen],
-    learnt: Seen,
-    manifolds: Sequence[Manifold],
-    floor: Manifold | None,
-) -> list[Finding]:
-    samples = np.concatenate(parts)
-    found = [
-        tricks.few_samples(len(samples)),
-        tricks.repeats(samples, real.training),
-        tricks.copies(samples, real.training, real.held_out),
-        tricks.compressed(samples, real.training),
-    ]
+def _variety(
+    read: tuple[Sequence[Manifold], Manifold | None], looks: Looks, extractor: Extractor, names: tuple[str, ...]
+) -> Iterator[Finding | None]:
+    """What is left out, as the extractor sees it."""
+    found, floor = read
     if floor is not None:
-        means = [float(np.mean([getattr(part, name) for part in manifolds])) for name in ("coverage", "precision")]
-        found.append(tricks.narrow(*means, floor.coverage, floor.precision))
-    if extractor.classes:
-        names = list(real.names) if len(real.names) == extractor.classes else list(map(str, range(extractor.classes)))
-        found.append(tricks.missing(np.concatenate([_classes(part) for part in mine]), _classes(learnt), names))
-    return [finding for finding in found if finding is not None]
+        coverage, precision = (
+            float(np.mean([getattr(part, name) for part in found])) for name in ("coverage", "precision")
+        )
+        yield tricks.narrow(coverage, precision, floor.coverage, floor.precision)
+    # Inception's thousand classes are not the data's: what shifts among them need not be missing.
+    if extractor.classes and not extractor.learned_from.startswith(OF_PHOTOS):
+        own = len(names) == extractor.classes
+        yield tricks.missing(
+            np.concatenate([_classes(part) for part in looks.mine]),
+            _classes(looks.learnt),
+            names if own else [str(number) for number in range(extractor.classes)],
+            what="classes" if own else f"classes of {extractor.name}",
+        )
 
 
-def _classes(seen: Seen) -> npt.NDArray[np.int64]:
-    assert seen.probabilities is not None
-    return seen.probabilities.argmax(axis=1)
+def _classes(part: Seen) -> npt.NDArray[np.int64]:
+    assert part.probabilities is not None
+    return part.probabilities.argmax(axis=1)

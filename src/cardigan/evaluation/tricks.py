@@ -1,88 +1,143 @@
 """What good numbers may hide: samples that are copies, repeat each other, leave classes out, or were compressed.
 
-Each function looks for one trick and names it, or returns None. Held-out images, taken for samples, are none of these.
+Each function looks for one trick and says what came of it; an alarm says that the trick was found. Held-out images,
+taken for samples, raise none. None is returned where a trick cannot be looked for.
 """
 
+import hashlib
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cardigan.evaluation.card import Finding
-from cardigan.evaluation.extractors_contract import Pixels
-from cardigan.metrics.copying import copying
-from cardigan.metrics.descriptor import gradients
-from cardigan.metrics.duplicates import Duplicates, duplicates, support
+from cardigan.evaluation.extractors_contract import Pixels, Values
+from cardigan.metrics.copying import EXCESS, Copying, copying
+from cardigan.metrics.duplicates import duplicates, support
+from cardigan.metrics.neighbours import neighbours
 
 FEW_SAMPLES = 1_000
 """Below this, scores say little."""
+FEW_REAL = 500
+"""Below this, other real images would move the scores."""
 SAME = 0.1
 """Distance of gradients up to which two pictures are the same: blurred or compressed ones are, new versions are not."""
 REPEATED = 0.05
 """Share of samples that repeat others, beyond that among real images, which is worth an alarm."""
 SIGNIFICANCE = 1e-6
-"""Of a class or a bin that is left out: rarer by chance than once in a million."""
+"""Of a class that is left out: rarer by chance than once in a million."""
 LEFT_OUT = 0.1
 """A class with less than this share of its due is called missing."""
 FLAT = 0.75
 """A cosine coefficient smaller than this is 0 but for the rounding of pixels."""
-COMPRESSED = 0.03
-"""By how much the share of such coefficients differs between the grid of JPEG and another one."""
+COMPRESSED = 0.015
+"""By how much more of such coefficients lie on the grid of JPEG than on others, beyond that in real images. Pictures
+that never were JPEG have 0.005 at most, digits of quality 75 to 95 at least 0.02, photos and drawings 0.1 and more."""
 BLOCK = 8
 """Pixels a side of what JPEG compresses together."""
 MOST = 1_000
 """Images that are looked at for compression."""
+REGION = 32
+"""Blocks of an image, down and across, that are looked at."""
+LIVE = 8.0
+"""A block shows something if one of its coefficients is as large; blank ones tell nothing."""
+CHUNK = 1024
 
 
 def few_samples(count: int) -> Finding | None:
     """Too few samples for their numbers to be steady."""
     if count >= FEW_SAMPLES:
         return None
-    return Finding("few samples", f"Only {count} samples: every number here is rough. Take {FEW_SAMPLES:,} or more.")
+    return Finding("few samples", f"Only {count:,} samples: every number here is rough. Take {FEW_SAMPLES:,} or more.")
 
 
-def repeats(samples: Pixels, real: Pixels) -> Finding | None:
-    """Samples that are the same picture, to the pixel or nearly, more often than real images are.
-
-    Args:
-        samples: uint8 (N, H, W, C), two or more.
-        real: uint8 (M, H, W, C), two or more, to know how often real images repeat.
-    """
-    mine, theirs = (duplicates(gradients(images), threshold=SAME) for images in (samples, real))
-    extra = _repeating(mine) / mine.count - _repeating(theirs) / theirs.count
-    if extra <= REPEATED:
+def few_real(count: int, reference: str) -> Finding | None:
+    """Few real images, or none that are held out."""
+    if reference != "held-out":
+        return Finding(
+            "no floor",
+            f"Too few images are held out, so samples are measured against the {count:,} training images themselves: "
+            f"copies of them would score best, and there is no floor to read the numbers against.",
+            alarm=False,
+        )
+    if count >= FEW_REAL:
         return None
     return Finding(
-        "repeats",
-        f"{_repeating(mine):,} of {mine.count:,} samples repeat another one, and {_repeating(theirs):,} of "
-        f"{theirs.count:,} real images do. {support(mine.count, mine.collisions).sentence}",
+        "few real images",
+        f"Only {count:,} real images are measured against: others would move every number, which the spread does not "
+        f"show.",
+        alarm=False,
     )
 
 
-def copies(samples: Pixels, training: Pixels, held_out: Pixels) -> Finding | None:
-    """Samples that are training images, blurred or mirrored ones included: :mod:`cardigan.metrics.copying` judges.
+def repeats(samples: Values, real: Values) -> Finding:
+    """Samples that are the same picture, to the pixel or nearly, more often than as many real images are.
+
+    How often those are is taken from the pairs of real images, at the upper end of what their number leaves open.
 
     Args:
-        samples: uint8 (N, H, W, C).
-        training: uint8 (M, H, W, C), 6 or more.
-        held_out: uint8 (K, H, W, C).
+        samples: descriptors (N, D), two or more.
+        real: descriptors (M, D) of real images, two or more.
     """
-    verdict = copying(
-        gradients(samples),
-        gradients(training),
-        gradients(held_out) if len(held_out) else None,
-        mirrored=gradients(training[:, :, ::-1]),
-    )
-    if verdict.copies:
-        return Finding("copies", verdict.sentence)
+    mine, theirs = (duplicates(each, threshold=SAME) for each in (samples, real))
+    found = sum(len(group) - 1 for group in mine.groups)
+    expected = _repeating(mine.count, support(theirs.count, theirs.collisions).low)
+    text = support(mine.count, mine.collisions).sentence
+    alarm = found / mine.count - expected > REPEATED
+    if found:
+        text = f"{found:,} of {mine.count:,} samples ({found / mine.count:.1%}) repeat another one. {text}"
+    if alarm:
+        text += f" Of as many real images, {expected:.1%} or less would."
+    return Finding("repeats", text, alarm)
+
+
+def copies(
+    samples: Values, training: Values, held_out: Values, *, mirrored: Values | None = None, exact: int = 0
+) -> Finding:
+    """Samples that are training images, blurred or mirrored ones included: :mod:`cardigan.metrics.copying` judges.
+
+    Where too few images are held out for its verdict, samples are counted that are the same picture as a training
+    image, against training images that are the same as another one.
+
+    Args:
+        samples: descriptors (N, D).
+        training: descriptors (M, D) of training images, 6 or more.
+        held_out: descriptors (K, D).
+        mirrored: descriptors (M, D) of the training images mirrored.
+        exact: samples that are training images to the pixel.
+    """
+    verdict = copying(samples, training, held_out if len(held_out) else None, mirrored=mirrored, chunk=CHUNK)
+    said, alarm = verdict.sentence, bool(verdict.copies)
     if verdict.copies is None:
-        return Finding("copies", verdict.sentence, alarm=False)
-    return None
+        said, alarm = _the_same(verdict, [training, *([] if mirrored is None else [mirrored])])
+    if exact:
+        said = f"{exact:,} of {len(samples):,} samples are training images to the pixel. {said}"
+        alarm = alarm or exact / len(samples) >= EXCESS
+    return Finding("copies", said, alarm)
+
+
+def exact_copies(parts: Sequence[Pixels], training: Pixels) -> int:
+    """How many samples are training images to the pixel.
+
+    Example:
+        >>> images = np.arange(8, dtype=np.uint8).reshape(2, 2, 2, 1)
+        >>> exact_copies([images[:1], images[:1], images[1:] + 1], images)
+        2
+    """
+    known = {digest(image) for image in training}
+    return sum(digest(image) in known for part in parts for image in part)
+
+
+def digest(image: Pixels) -> bytes:
+    """What tells an image, uint8 (H, W, C), from others of its shape."""
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 
 def missing(
-    samples: npt.NDArray[np.integer], real: npt.NDArray[np.integer], names: list[str], *, what: str = "classes"
-) -> Finding | None:
+    samples: npt.NDArray[np.integer], real: npt.NDArray[np.integer], names: Sequence[str], *, what: str = "classes"
+) -> Finding:
     """Classes that samples leave out although real images have them.
 
     Args:
@@ -105,7 +160,8 @@ def missing(
         and _at_most(int(mine[place]), len(samples), float(share[place])) < SIGNIFICANCE
     ]
     if not gone:
-        return None
+        there = int(np.count_nonzero(theirs))
+        return Finding("missing classes", f"None of the {there} {what} is left out.", alarm=False)
     told = ", ".join(names[place] for place in gone[:10]) + ", …" * (len(gone) > 10)
     return Finding("missing classes", f"{len(gone)} of {len(names)} {what} {_is(len(gone))} left out: {told}.")
 
@@ -128,55 +184,99 @@ def narrow(covered: float, precise: float, floor_covered: float, floor_precise: 
     )
 
 
-def compressed(samples: Pixels, real: Pixels) -> Finding | None:
-    """Samples that went through JPEG although the real images did not, which flatters some scores.
+def compressed(samples: Sequence[Pixels], real: Pixels) -> Finding | None:
+    """Samples that went through JPEG although the real images did not, which flatters some scores; or the reverse.
 
-    JPEG leaves most cosine coefficients of its blocks of 8x8 pixels at 0; on a grid shifted by half a block they are
+    JPEG leaves many cosine coefficients of its blocks of 8x8 pixels at 0; on grids shifted by half a block they are
     not. Real images calibrate it.
 
     Args:
-        samples: uint8 (N, H, W, C).
-        real: uint8 (M, H, W, C).
+        samples: uint8 (n, H, W, C), part by part.
+        real: uint8 (M, H, W, C), two or more.
+
+    Returns:
+        None if images are too small to tell, or both are alike.
     """
-    if min(samples.shape[1:3]) < 3 * BLOCK:
+    if min(real.shape[1:3]) < 3 * BLOCK:
         return None
-    mine, theirs = _grid(samples), _grid(real)
+    mine, theirs = np.concatenate([_grid(part, MOST // len(samples)) for part in samples]), _grid(real, MOST)
+    if min(len(mine), len(theirs)) < 2:
+        return None
     apart = float(mine.mean() - theirs.mean())
-    error = math.sqrt(mine.var(ddof=1) / len(mine) + theirs.var(ddof=1) / len(theirs)) if len(mine) > 1 else math.inf
-    if apart < COMPRESSED or apart < 5 * error:
+    error = math.sqrt(mine.var(ddof=1) / len(mine) + theirs.var(ddof=1) / len(theirs))
+    if abs(apart) < COMPRESSED or abs(apart) < 5 * error:
         return None
+    numbers = (
+        f"{mine.mean():.1%} more of the coefficients vanish on JPEG's grid than on others, and {theirs.mean():.1%} in "
+        f"real images"
+    )
+    if apart < 0:
+        return Finding(
+            "compressed",
+            f"The real images bear the marks of JPEG, and the samples do not ({numbers}). That counts against the "
+            f"samples where it should not: measure against images that were never compressed, or at a smaller size.",
+            alarm=False,
+        )
     return Finding(
         "compressed",
-        f"The samples bear the marks of JPEG, which the real images do not ({mine.mean():.0%} more of the coefficients "
-        f"vanish on its grid than beside it, {theirs.mean():.0%} of real ones). Compression can make scores better "
-        f"than the images are: save and measure PNG files.",
+        f"The samples bear the marks of JPEG, and the real images do not ({numbers}). Compression can make scores "
+        f"better than the images are: save and measure PNG files.",
     )
 
 
-def _repeating(found: Duplicates) -> int:
-    """Images that repeat one that came before."""
-    return sum(len(group) - 1 for group in found.groups)
+def _repeating(count: int, kinds: float) -> float:
+    """The share of so many images that repeat one before, drawn out of so many different ones.
+
+    Example:
+        >>> round(_repeating(2, 1e6) * 1e6, 2), _repeating(100, 1.0)
+        (0.5, 0.99)
+    """
+    missed = -1.0 if kinds <= 1 else math.expm1(count * math.log1p(-1 / kinds))
+    return max(0.0, 1 + max(1.0, kinds) / count * missed)
 
 
-def _grid(images: Pixels) -> npt.NDArray[np.float64]:
-    """Of each image, by how much the share of vanishing coefficients is larger on JPEG's grid than beside it."""
-    chosen = images[np.linspace(0, len(images) - 1, min(MOST, len(images))).round().astype(int)]
-    grey = chosen[..., :3].mean(axis=3) if chosen.shape[3] >= 3 else chosen[..., 0].astype(np.float64)
-    half = BLOCK // 2
-    return _flat(grey) - _flat(grey[:, half:-half, half:-half])
+def _the_same(verdict: Copying, variants: Sequence[Values]) -> tuple[str, bool]:
+    """What is said of copies without held-out images, and whether it is an alarm."""
+    own, _ = neighbours(variants[0], variants, 1, CHUNK, others=True)
+    found, expected = float((verdict.distances < SAME).mean()), float((own < SAME).mean())
+    if found - expected <= REPEATED:
+        return verdict.sentence, False
+    return (
+        f"{found:.1%} of {len(verdict.distances):,} samples are all but the same picture as a training image; of "
+        f"training images, {expected:.1%} are the same as another one."
+    ), True
 
 
-def _flat(grey: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The share of each image's cosine coefficients that are about 0, the constant one aside."""
-    rows, columns = (side // BLOCK for side in grey.shape[1:3])
-    blocks = grey[:, : rows * BLOCK, : columns * BLOCK].reshape(len(grey), rows, BLOCK, columns, BLOCK)
-    blocks = blocks.transpose(0, 1, 3, 2, 4)
+def _grid(images: Pixels, most: int) -> npt.NDArray[np.float64]:
+    """Of each image that is not blank, by how much more coefficients vanish on JPEG's grid than on shifted ones."""
+    chosen = np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int)
+    half, found = BLOCK // 2, []
+    for start in range(0, len(chosen), CHUNK // 16):
+        some = images[chosen[start : start + CHUNK // 16], : REGION * BLOCK + half, : REGION * BLOCK + half]
+        grey = some[..., :3].mean(axis=3) if some.shape[3] >= 3 else some[..., 0].astype(np.float64)
+        flat, live = _flat(grey, 0, 0)
+        shifted = [_flat(grey, down, across) for down, across in ((half, half), (0, half), (half, 0))]
+        others, alive = (np.sum(each, axis=0) for each in zip(*shifted, strict=True))
+        seen = (live > 0) & (alive > 0)
+        found.append(flat[seen] / live[seen] - others[seen] / alive[seen])
+    return np.concatenate(found)
+
+
+def _flat(grey: npt.NDArray[np.float64], down: int, across: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Of each image, on a grid that begins ``down`` and ``across``: the shares of cosine coefficients that are about 0,
+    the constant one aside, added up over the blocks that show something; and how many blocks do."""
+    rows, columns = ((side - BLOCK // 2) // BLOCK for side in grey.shape[1:3])
+    blocks = grey[:, down : down + rows * BLOCK, across : across + columns * BLOCK]
+    blocks = blocks.reshape(len(grey), rows, BLOCK, columns, BLOCK).transpose(0, 1, 3, 2, 4)
     places = np.arange(BLOCK)
     basis = np.cos(np.pi * (places + 0.5) * places[:, None] / BLOCK) * math.sqrt(2 / BLOCK)
     basis[0] /= math.sqrt(2)
-    coefficients = np.abs(basis @ blocks @ basis.T) < FLAT
-    coefficients[..., 0, 0] = False
-    return coefficients.sum(axis=(1, 2, 3, 4)) / (rows * columns * (BLOCK**2 - 1))
+    coefficients = np.abs(basis @ blocks @ basis.T)
+    coefficients[..., 0, 0] = np.inf
+    flat = (coefficients < FLAT).sum(axis=(3, 4)) / (BLOCK**2 - 1)
+    coefficients[..., 0, 0] = 0
+    live = coefficients.max(axis=(3, 4)) >= LIVE
+    return (flat * live).sum(axis=(1, 2)), live.sum(axis=(1, 2))
 
 
 def _at_most(found: int, count: int, share: float) -> float:

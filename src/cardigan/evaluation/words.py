@@ -1,6 +1,7 @@
 """A score card, and a comparison of several, as texts for a terminal."""
 
-from cardigan.evaluation.card import Ranking, Score, ScoreCard
+from cardigan.evaluation.card import Score, ScoreCard
+from cardigan.evaluation.ranking import Ranking
 
 NAMES = {
     "kid": "kernel distance (KID) x 1,000",
@@ -10,10 +11,12 @@ NAMES = {
     "density": "density",
     "coverage": "coverage",
     "authenticity": "authenticity",
-    "is": "inception score (IS)",
+    "is": "Inception Score (IS)",
 }
 TIMES = {"kid": 1_000.0}
-ARROWS = {"low": "lower is better", "high": "higher is better"}
+BETTER = {"low": "lower is better", "high": "higher is better", "near": "near that of real images is healthy"}
+WORST = 5
+"""Classes that are named."""
 
 
 def title(score: Score, extractor: str) -> str:
@@ -31,35 +34,41 @@ def number(value: float | None, metric: str) -> str:
     """A value as it is shown.
 
     Example:
-        >>> number(0.01234, "kid"), number(None, "fd")
-        ('12.34', 'not given')
+        >>> number(0.01234, "kid"), number(0.98765, "recall"), number(None, "fd")
+        ('12.34', '0.9877', 'not given')
     """
     if value is None:
         return "not given"
     return f"{TIMES.get(metric, 1.0) * value:,.4g}"
 
 
-def spread(score: Score) -> str:
-    """The spread as it is shown, or nothing."""
-    return "" if score.spread is None else f"± {number(score.spread, score.metric)}"
+def valued(score: Score) -> str:
+    """A value with its spread, which gives no more digits than it deserves.
+
+    Example:
+        >>> valued(Score("kid", 0.01234, 0.00042, None, "low")), valued(Score("fd", 1234.5, None, None, "low"))
+        ('12.34 ± 0.42', '1,234')
+    """
+    if score.value is None or score.spread is None:
+        return number(score.value, score.metric)
+    return f"{number(score.value, score.metric)} ± {TIMES.get(score.metric, 1.0) * score.spread:,.2g}"
 
 
 def told(card: ScoreCard) -> str:
-    """A score card in lines."""
-    protocol = card.protocol
-    lines = [f"{card.subject}, through {protocol.extractor}"]
-    lines += [f"  {line}" for line in protocol_lines(card)]
-    width = max(len(title(score, protocol.extractor)) for score in card.scores)
-    for score in card.scores:
-        value = f"{number(score.value, score.metric)} {spread(score)}".strip()
-        floor = "" if score.floor is None else f"   training images: {number(score.floor, score.metric)}"
-        lines.append(f"\n  {title(score, protocol.extractor):<{width}}   {value}{floor}   ({ARROWS[score.better]})")
+    """A score card in lines: the alarms, the scores, what else was found, how was measured."""
+    extractor = card.protocol.extractor
+    lines = [f"{card.subject}, through {extractor}", ""]
+    lines += [f"  WARNING, {finding.name}: {finding.text}" for finding in card.alarms]
+    lines += [""] * bool(card.alarms)
+    names = [title(score, extractor) for score in card.scores]
+    width = max(map(len, names), default=0)
+    for score, name in zip(card.scores, names, strict=True):
+        floor = "" if score.floor is None else f"; real images {number(score.floor, score.metric)}"
+        lines.append(f"  {name:<{width}}   {valued(score)}{floor}   ({BETTER[score.better]})")
         lines.append(f"  {'':<{width}}   {score.note}")
-    lines.append("")
-    for finding in card.findings:
-        lines.append(f"  {'WARNING' if finding.alarm else 'note'}, {finding.name}: {finding.text}")
-    if not card.alarms:
-        lines.append("  No trick was found: no copies, repeats, missing classes or compression.")
+    lines += ["", *(f"  {line}" for line in _classes(card))] if card.classes else []
+    lines += ["", *(f"  {finding.name}: {finding.text}" for finding in card.notes)] if card.notes else []
+    lines += ["", *(f"  {line}" for line in protocol_lines(card))]
     return "\n".join(lines)
 
 
@@ -68,13 +77,17 @@ def protocol_lines(card: ScoreCard) -> list[str]:
     protocol = card.protocol
     height, width, channels = protocol.shape
     parts = f"{protocol.parts} parts of " if protocol.parts > 1 else ""
-    origin = [] if protocol.truncation is None else [f"truncation {protocol.truncation:g}"]
+    origin = ["weights as they came" if protocol.weights == "as given" else f"{protocol.weights} weights"]
+    origin += [] if protocol.truncation is None else [f"truncation {protocol.truncation:g}"]
+    origin += [] if protocol.labels in ("none", "as given") else [f"classes {protocol.labels}"]
     origin += [] if not protocol.seeds else [f"seed {protocol.seeds[0]}"]
+    fewer = f", {protocol.compared:,} of each where their number counts" * (protocol.compared < protocol.generated)
     return [
-        f"{parts}{protocol.generated:,} samples ({', '.join([protocol.weights, *origin])}) against {protocol.real:,} "
-        f"{protocol.reference} images, {height}x{width}, {channels} channel{'s' * (channels > 1)}",
-        f"extractor {protocol.digest[:12]}; {protocol.preprocessing}",
-        f"protocol {protocol.digest_of_all[:12]}",
+        f"{parts}{protocol.generated:,} samples{fewer} ({', '.join(origin)}) against "
+        f"{protocol.real:,} {protocol.reference} images, {height}x{width}, {channels} channel{'s' * (channels > 1)}",
+        f"extractor {protocol.digest[:12]} on {protocol.device}: {protocol.preprocessing}",
+        f"k = {protocol.neighbours} for precision, recall, density and coverage",
+        f"protocol {protocol.digest_of_all[:12]}: compare with nothing that was measured by another one",
         *card.because,
     ]
 
@@ -86,10 +99,22 @@ def ranked(ranking: Ranking) -> str:
     for place, card in enumerate(ranking.cards, start=1):
         score = card.score(metric)
         alarms = ", ".join(finding.name for finding in card.alarms)
-        lines.append(
-            f"{place}. {card.subject}: {title(score, card.protocol.extractor)} {number(score.value, metric)} "
-            f"{spread(score)}".rstrip()
-            + (f"   WARNING: {alarms}" if alarms else "")
-        )
+        name = title(score, card.protocol.extractor)
+        lines.append(f"{place}. {card.subject}: {name} {valued(score)}" + (f"   WARNING: {alarms}" if alarms else ""))
     protocol = ranking.cards[0].protocol.digest_of_all[:12]
-    return "\n".join([*lines, f"All by protocol {protocol}.", *ranking.remarks])
+    way = BETTER[ranking.cards[0].score(metric).better]
+    return "\n".join([*lines, f"{way.capitalize()}. All by protocol {protocol}.", *ranking.remarks])
+
+
+def _classes(card: ScoreCard) -> list[str]:
+    """The classes that were drawn worst."""
+    known = sorted(((value, name) for name, value in card.classes.items() if value is not None), reverse=True)
+    if not known:
+        return [f"None of {len(card.classes)} classes has enough images to be measured by itself."]
+    worst = ", ".join(f"{name} {number(value, 'kid')}" for value, name in known[:WORST])
+    best = f"; best {known[-1][1]} {number(known[-1][0], 'kid')}" if len(known) > WORST else ""
+    few = len(card.classes) - len(known)
+    return [
+        f"KID x 1,000 to the training images of each class, the worst first: {worst}{best}"
+        + (f"; {few} with too few images" if few else "")
+    ]

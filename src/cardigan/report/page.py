@@ -19,6 +19,7 @@ from cardigan.report.copying import Likeness, gallery
 from cardigan.report.grids import Pixels, encode_webp, reduce, tidy_columns, write_bytes
 from cardigan.report.pictures import PIXELATED_BELOW, Picture, embed, lay_out
 from cardigan.report.restoration import compared, trial_charts
+from cardigan.report.scores import Scores
 
 MOST_IMAGES, FEWEST_IMAGES, MOST_PIXELS = 64, 16, 64 * 96 * 96  # of real and of generated images, each
 LOSSLESS_BYTES = 600_000  # larger grids are compressed, all of a comparison alike
@@ -52,6 +53,7 @@ class Contents:
         trials: of a restoration, its measurements, each with "images", "stage", "psnr", "texture" and "best".
         likeness: whether the generator copies; None leaves it out.
         notes: warnings, resumes and remedies, in order.
+        scores: how good the generator is; None leaves it out.
         command: what was typed to train.
         version: of the library.
     """
@@ -71,6 +73,7 @@ class Contents:
     trials: Sequence[Mapping[str, Any]] = ()
     likeness: Likeness | None = None
     notes: Sequence[str] = ()
+    scores: Scores | None = None
     command: str = ""
     version: str = ""
 
@@ -91,7 +94,7 @@ def render(contents: Contents) -> str:
     from jinja2 import Environment, StrictUndefined  # a tenth of a second that only reports should pay
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["content_hash"] = _content_hash
+    environment.filters |= {"content_hash": _content_hash, "capitalize_first": lambda text: text[:1].upper() + text[1:]}
     source = importlib.resources.files("cardigan.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     real, generated = _comparison(contents)
     return environment.from_string(source).render(
@@ -103,6 +106,7 @@ def render(contents: Contents) -> str:
         classes=_classes(contents),
         likeness=contents.likeness,
         gallery=gallery(contents.likeness),
+        scores=contents.scores,
         film=_film(contents),
         charts=trial_charts(contents.trials) + charts(contents.records),
         interpolation=_interpolation(contents.interpolation),
