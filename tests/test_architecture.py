@@ -112,7 +112,7 @@ ALLOWED = {
     | {"data.degrade"},
     "judge": LEAVES
     | {"judge", "folder", "metrics.proportions", "data.holding", "report.grids", "report.pictures", "runs"},
-    "evaluate": {"errors", "randomness", "data", "evaluation", "folder", "runs"},
+    "evaluate": {"errors", "randomness", "data", "evaluation", "folder", "runs", "settings", "_version"},
     "trials": LEAVES | {"data", "folder", "metrics", "recipes", "sample"},
     "description": {"data", "recipes", "request", "settings", "training", "trials", "_version"},
     "session": ANY,

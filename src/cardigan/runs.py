@@ -227,6 +227,7 @@ class Run:
             "interpolation": interpolation(network),
             "per_class": per_class,
             "class_names": names,
+            "scores": scores_of(self.path, facts["sha256"]),
             "likeness": likeness(
                 self.folder, self.config, facts["sha256"], lambda count, seed: self.sample(count, seed=seed)
             ),
