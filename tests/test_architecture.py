@@ -113,7 +113,12 @@ ALLOWED = {
     "judge": LEAVES
     | {"judge", "folder", "metrics.proportions", "data.holding", "report.grids", "report.pictures", "runs"},
     "evaluate": {"errors", "randomness", "data", "evaluation", "folder", "runs", "settings", "_version"},
-    "trials": LEAVES | {"data", "folder", "metrics", "recipes", "sample"},
+    "trials": {"trials"},
+    "trials/ledger": LEAVES | {"folder", "recipes"},
+    "trials/quick": {"pixels", "evaluation", "metrics.descriptor"},
+    "trials/restored": LEAVES | {"data", "metrics", "recipes", "sample", "trials.ledger"},
+    "trials/drawn": LEAVES
+    | {"data", "evaluation", "metrics.kernel", "recipes", "sample", "trials.ledger", "trials.quick"},
     "description": {"data", "recipes", "request", "settings", "training", "trials", "_version"},
     "session": ANY,
     "launch": ANY,
@@ -266,6 +271,7 @@ FORBIDDEN = {
     ("recipes/dcgan.py", "from cardigan import recipes"): "cardigan.recipes",
     ("recipes/dcgan.py", "from cardigan.launch import train"): "cardigan.launch",
     ("settings.py", "from cardigan.launch import train"): "cardigan.launch",
+    ("trials/ledger.py", "from cardigan.trials.drawn import Drawn"): "cardigan.trials.drawn",
     ("judge/session.py", "from cardigan.training import fit"): "cardigan.training",
     ("judge/results.py", "from cardigan.metrics import kernel"): "cardigan.metrics.kernel",
     ("metrics/proportions.py", "from cardigan.judge import judge"): "cardigan.judge",

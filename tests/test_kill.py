@@ -138,7 +138,8 @@ def check(folder, deaths, *, kills, images):
     assert (killed / "report.html").exists()
     told = [json.loads(line)["text"] for line in (killed / "events.jsonl").read_text().splitlines()]
     assert len(told) > kills // 3
-    assert all(text.startswith(("Resumed after", "From here on bit for bit")) for text in told)
+    scored = ("Kept the generator", "The generator has become worse")
+    assert all(text.startswith(("Resumed after", "From here on bit for bit", *scored)) for text in told)
     # Kills fell into different moments, and really into saves.
     hits = sum(death["in a save"] for death in deaths)
     assert hits >= kills // 4, hits

@@ -2,7 +2,6 @@
 
 import json
 from itertools import pairwise
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +13,9 @@ from cardigan.clock import Progress
 from cardigan.data import Store
 from cardigan.data.degrade import parse
 from cardigan.recipes import Compromise, Stage
-from cardigan.trials import KEYS, MOST, Budget, HeldOut, Trials, moments
+from cardigan.trials import Budget, HeldOut, Restored, Trials, moments
+from cardigan.trials.ledger import KEYS
+from cardigan.trials.restored import MOST
 
 
 def noise(count=6, side=16):
@@ -44,9 +45,11 @@ def held():
     return HeldOut.of(Store.from_arrays(noise()), np.arange(6), parse("downscale4"), seed=0)
 
 
-def recipe(choice=Compromise(price=1.0, patience=2)):  # noqa: B008
-    stages = (Stage("content", 0.5, None, trials=2), Stage("critic", 0.6, None), Stage("game", 1.0, None, trials=4))
-    return SimpleNamespace(choice=choice, course=stages)
+STAGES = (Stage("content", 0.5, None, trials=2), Stage("critic", 0.6, None), Stage("game", 1.0, None, trials=4))
+
+
+def exam(held):
+    return Restored(held, Compromise(price=1.0, patience=2))
 
 
 BUDGET = Budget(1000, None)
@@ -58,14 +61,14 @@ def clock(images, *, steps=None):
 
 def take(trials, share, images, stage, *, steps=None):
     """Measure and write down; says whether it is kept as things stand."""
-    line = trials.take(Blend(trials.held_out, share), clock(images, steps=steps), stage=stage)
+    line = trials.take(Blend(trials.exam.held_out, share), clock(images, steps=steps), stage=stage)
     trials.write(line)
     return trials.kept is line
 
 
 @pytest.fixture
 def trials(held, tmp_path):
-    return Trials(tmp_path / "trials.jsonl", held, recipe(), budget=BUDGET)
+    return Trials(tmp_path / "trials.jsonl", exam(held), STAGES, budget=BUDGET)
 
 
 # --- the rule ------------------------------------------------------------------------------------------------------
@@ -107,7 +110,7 @@ def test_measurements_are_due_in_the_stages_that_ask_for_them(trials):
 
 
 def test_a_budget_in_minutes_goes_by_the_seconds(held, tmp_path):
-    trials = Trials(tmp_path / "trials.jsonl", held, recipe(), budget=Budget(None, 1.0))
+    trials = Trials(tmp_path / "trials.jsonl", exam(held), STAGES, budget=Budget(None, 1.0))
     assert not trials.due(Progress(images=10**9, seconds=14.9, steps={"generator": 1}))
     assert trials.due(Progress(images=1, seconds=15.0, steps={"generator": 1}))
 
@@ -126,7 +129,7 @@ def test_a_generator_that_has_not_moved_is_not_measured_again(trials):
 
 
 def again(trials, *, budget=BUDGET, images=1000, stored=()):
-    return Trials(trials.path, trials.held_out, recipe(), budget=budget, images=images, stored=stored)
+    return Trials(trials.path, trials.exam, STAGES, budget=budget, images=images, stored=stored)
 
 
 def test_going_on_measures_what_is_left_and_drops_what_lies_beyond(trials):
@@ -141,7 +144,9 @@ def test_going_on_measures_what_is_left_and_drops_what_lies_beyond(trials):
 
 def test_what_was_not_written_down_is_due_again(trials):
     take(trials, 0.5, 250, "content")
-    trials.take(Blend(trials.held_out, 0.5), clock(500), stage="content")  # and killed before its generator lay safe
+    trials.take(
+        Blend(trials.exam.held_out, 0.5), clock(500), stage="content"
+    )  # and killed before its generator lay safe
     assert not trials.due(clock(600))
     assert again(trials, images=500).due(clock(500))
 
@@ -189,7 +194,7 @@ def test_psnr_is_the_mean_over_the_held_out_images(trials, held):
     halfway = (held.given.astype(float) + held.true.astype(float)) / 2
     errors = ((np.floor(halfway + 0.5).clip(0, 255) - held.true) ** 2).mean(axis=(1, 2, 3))
     assert line["psnr"] == pytest.approx(float(np.mean(10 * np.log10(255**2 / errors))), abs=0.05)
-    assert set(line) == KEYS
+    assert set(line) == KEYS | {"psnr", "texture"}
     assert (line["images"], line["seconds"], line["budget"], line["steps"]) == (250, 25.0, [1000, None], 250)
 
 

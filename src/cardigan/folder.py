@@ -72,12 +72,12 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """Of a restoration in training: the model to be kept as things stand, in a folder named by images seen."""
+        """In training: the model that measured best so far, in a folder named by images seen."""
         return self.path / "best"
 
     @property
     def trials(self) -> Path:
-        """Measurements on held-out images, one JSON object a line."""
+        """Measurements of the generator while it trained, one JSON object a line."""
         return self.path / "trials.jsonl"
 
     @property

@@ -19,14 +19,15 @@ from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder, remove_empty
 from cardigan.randomness import generator
-from cardigan.recipes import Recipe, Task
+from cardigan.recipes import Compromise, Recipe, Task
 from cardigan.request import Request, check, check_size, choose_size, differences, pick_device
 from cardigan.runs import Run, add_event
 from cardigan.session import Session
-from cardigan.settings import Settings
+from cardigan.settings import RunSettings, Settings
 from cardigan.training import checkpoint as checkpoints
 from cardigan.training.loop import Training
-from cardigan.trials import HeldOut
+from cardigan.trials import Budget, Drawn, Exam, HeldOut, Restored
+from cardigan.trials.drawn import FEWEST_REAL, planned, samples
 from cardigan.watchers.progress import display
 
 SHOWN_REAL = 64
@@ -115,7 +116,12 @@ def open_session(
     split = hold_out(store, share=settings.data.hold_out, draws=recipe.degradation is None)
     drawn, held = _batches(store, split, recipe, seed=request.seed, device=device)
     config = describe(request, settings, recipe, training, store, split, device)
-    session = Session(folder, config, settings, recipe, training, drawn, store, held, quiet)
+    if held:
+        exam = _restored(held, recipe, settings.run)
+    else:
+        exam = _drawn(store, split, training, settings.run, Budget(**config["budget"]))
+        config["because"] += exam.because if exam else ()
+    session = Session(folder, config, settings, recipe, training, drawn, store, held, exam, quiet)
     if previous and saved:
         _check_data(previous["data"], config["data"], resume=resume)
     folder.sweep()
@@ -149,6 +155,33 @@ def _batches(store: Store, split: Split, recipe: Recipe, *, seed: int, device: s
     if recipe.degradation is None:
         return drawn, None
     return Pairs(drawn, recipe.degradation, seed=seed), HeldOut.of(store, split.held, recipe.degradation, seed=seed)
+
+
+def _restored(held: HeldOut, recipe: Recipe, run: RunSettings) -> Exam:
+    """What a restoration is measured by."""
+    if given := [key for key in ("trials", "score_features") if getattr(run, key) is not None]:
+        raise CardiganError(
+            f"{' and '.join(given)} cannot be set here: a restoration is measured as its recipe says, by PSNR and "
+            f"texture. Leave {'it' if len(given) == 1 else 'them'} out."
+        )
+    return Restored(held, recipe.choice or Compromise())
+
+
+def _drawn(store: Store, split: Split, training: Training, run: RunSettings, budget: Budget) -> Drawn | None:
+    """What a generator that draws is scored by; None if it is not."""
+    trials = planned(budget, samples(*store.shape[:2]), run.trials)
+    if not trials or len(split.training) < FEWEST_REAL:
+        return None
+    return Drawn.of(
+        store,
+        split,
+        trials=trials,
+        sparing=run.trials is None,
+        classes=bool(training.gan.generator.classes),
+        seed=training.seed,
+        features=run.score_features,
+        device=str(training.device),
+    )
 
 
 @dataclass(frozen=True)

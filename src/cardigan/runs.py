@@ -227,6 +227,7 @@ class Run:
             "interpolation": interpolation(network),
             "per_class": per_class,
             "class_names": names,
+            "trials": self._trials("kid", facts),
             "scores": scores_of(self.path, facts["sha256"]),
             "likeness": likeness(
                 self.folder, self.config, facts["sha256"], lambda count, seed: self.sample(count, seed=seed)
@@ -251,8 +252,12 @@ class Run:
             before, about = self._opened(self.folder.pretrained)
             if about["sha256"] != facts["sha256"]:
                 columns.insert(1, ("before the game", draw(before, source)))
-        trials = [line | {"best": line["images"] == facts["images"]} for line in read_lines(self.folder.trials)]
-        return {"real": true[:0], "generated": true[:0], "comparison": columns, "trials": trials}
+        return {"real": true[:0], "generated": true[:0], "comparison": columns, "trials": self._trials("psnr", facts)}
+
+    def _trials(self, measure: str, facts: dict[str, Any]) -> list[dict[str, Any]]:
+        """What was measured in training, and which of it was kept."""
+        lines = [line for line in read_lines(self.folder.trials) if measure in line]
+        return [line | {"best": line["images"] == facts["images"]} for line in lines]
 
     def _summary(self) -> list[tuple[str, str]]:
         records, config = self.records, self.config

@@ -26,7 +26,7 @@ from cardigan.sample import load_generator, publish
 from cardigan.settings import Settings
 from cardigan.training import checkpoint as checkpoints
 from cardigan.training.loop import NonFiniteError, Training, fit
-from cardigan.trials import Budget, HeldOut, Trials
+from cardigan.trials import Budget, Exam, HeldOut, Trials
 from cardigan.watchers.progress import display, sentence
 from cardigan.watchers.records import RecordsWriter
 from cardigan.watchers.snapshots import Snapshots
@@ -51,6 +51,7 @@ class Session:
     batches: Batches
     store: Store
     held_out: HeldOut | None
+    exam: Exam | None
     quiet: bool
     stage: str = ""
     """The stage of the last turn."""
@@ -149,19 +150,19 @@ class Session:
             start = stage.until
 
     def _trials(self) -> Trials | None:
-        if self.held_out is None:
+        if self.exam is None:
             return None
         return Trials(
             self.folder.trials,
-            self.held_out,
-            self.recipe,
+            self.exam,
+            self.recipe.course,
             budget=self.budget,
             images=self.training.progress.images,
             stored={int(path.parent.name) for path in self.folder.best.glob("[0-9]*/config.json")},
         )
 
     def _measure(self, trials: Trials | None) -> None:
-        """Measure the generator on held-out images where that is due, and put it aside if it is worth keeping."""
+        """Measure the generator where that is due, and put it aside if it is worth keeping."""
         progress = self.training.progress
         if trials is None or not trials.due(progress):
             return
@@ -172,6 +173,7 @@ class Session:
             self._publish(network, self.folder.pretrained, images=progress.images)
         elif trials.kept is line:
             self._publish(network, self.folder.best / str(progress.images), images=progress.images)
+        self._tell(trials.warning)
         trials.write(line)
         for older in self.folder.best.glob("*"):
             if trials.kept and older.name != str(trials.kept["images"]):
@@ -231,18 +233,28 @@ class Session:
         network, trials = self.training.published(self.batches), self._trials()
         images = self.training.progress.images
         self._snapshots().take(network, images=images)
-        if trials:
-            kept = self.folder.best / str(trials.kept["images"]) if trials.kept else self.folder.pretrained
-            network, facts = load_generator(kept)
-            if trials.verdict not in (event["text"] for event in read_events(self.folder)):
-                add_event(self.folder, trials.verdict, images=images)
-            self.say(trials.verdict)
-            images = facts["images"]
+        if trials and trials.lines:
+            if trials.chosen is not trials.lines[-1] or self.held_out:
+                chosen = self.folder.best / str(trials.chosen["images"]) if trials.chosen else self.folder.pretrained
+                network, facts = load_generator(chosen, device=self.training.device)
+                images = facts["images"]
+            else:  # the same generator, though the discriminator may have gone on alone
+                images = trials.lines[-1]["images"]
+            trials.confirm(network)
+            self._tell(trials.verdict, once=False)
         self._publish(network, self.folder.generator, images=images)
         run = Run(self.folder.path)
         run.report()
         self.say(warning(self.folder))
         return run
+
+    def _tell(self, text: str, *, once: bool = True) -> None:
+        """Note something about the run, and say it; what was noted before is only said again if that is asked for."""
+        known = text in (event["text"] for event in read_events(self.folder))
+        if text and not known:
+            add_event(self.folder, text, images=self.training.progress.images)
+        if not (known and once):
+            self.say(text)
 
     def say(self, text: str) -> None:
         """Tell the user, unless the run is quiet."""

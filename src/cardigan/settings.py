@@ -20,6 +20,12 @@ class RunSettings:
     """Seconds of training between checkpoints: what a crash can cost at most."""
     snapshots: Annotated[int, Field(ge=1, le=1000)] = 24
     """Pictures of the same latents through training."""
+    trials: Annotated[int | None, Field(ge=0, le=1000)] = None
+    """How often a generator that draws is scored while it trains, so that the best is kept; 0 for never, and then the
+    last is kept. None leaves it to the budget: 10 times, less where that would take more than 3 % of it."""
+    score_features: str | None = None
+    """What those scores look through, as ``cardigan evaluate --features`` reads it. None takes a quick look that needs
+    no network; a network is slower and sees more."""
     tensorboard: bool = False
     """Also write TensorBoard events into the run's folder; needs the extra ``tensorboard``."""
 

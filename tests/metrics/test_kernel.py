@@ -8,7 +8,7 @@ import pytest
 
 from cardigan.errors import CardiganError
 from cardigan.metrics import kernel
-from cardigan.metrics.kernel import kernel_distance
+from cardigan.metrics.kernel import kernel_distance, with_error
 
 
 def distance(real, fake, seed=0, **options):
@@ -141,3 +141,43 @@ FINE = np.ones((4, 3))
 def test_what_cannot_be_measured_is_said(real, fake, options, expected):
     with pytest.raises(CardiganError, match=expected):
         distance(real, fake, **options)
+
+
+# --- how sure it is --------------------------------------------------------------------------------------------------
+
+
+def test_whole_heaps_of_any_size_give_the_distance_and_the_jackknife_by_its_definition():
+    rng = np.random.default_rng(3)
+    real, fake, groups = rng.normal(size=(11, 3)), rng.normal(0.4, 1.2, size=(17, 3)), 4
+    value, error = with_error(real, fake, groups=groups)
+    assert value == pytest.approx(slow(real, fake), abs=1e-9)
+    left = [
+        slow(real[np.arange(11) % groups != group], fake[np.arange(17) % groups != group]) for group in range(groups)
+    ]
+    squares = sum((one - np.mean(left)) ** 2 for one in left)
+    assert error == pytest.approx(math.sqrt((groups - 1) / groups * squares), rel=1e-9)
+
+
+def test_the_error_is_what_the_distance_strays_by_from_draw_to_draw():
+    rng = np.random.default_rng(4)
+    found = [with_error(rng.normal(size=(120, 5)), rng.normal(0.3, 1.0, size=(90, 5))) for _ in range(150)]
+    values, errors = np.array(found).T
+    assert np.sqrt((errors**2).mean()) == pytest.approx(values.std(), rel=0.35)
+
+
+def test_more_groups_than_images_are_as_many_as_there_are_images():
+    rng = np.random.default_rng(5)
+    real, fake = rng.normal(size=(6, 2)), rng.normal(size=(4, 2))
+    assert with_error(real, fake, groups=50) == with_error(real, fake, groups=4)
+
+
+@pytest.mark.parametrize(("real", "fake", "groups"), [(3, 9, 10), (9, 3, 10), (9, 9, 1)])
+def test_an_error_takes_four_of_each_in_two_groups(real, fake, groups):
+    with pytest.raises(CardiganError) as caught:
+        with_error(np.zeros((real, 2)), np.zeros((fake, 2)), groups=groups)
+    assert str(caught.value) == (
+        f"How sure a kernel distance is can be told from 4 images of each kind in 2 groups or more, got {real} real "
+        f"and {fake} fake ones in {groups}. Measure more images."
+    )
+    with pytest.raises(CardiganError, match="not finite"):
+        with_error(np.full((9, 2), np.nan), np.zeros((9, 2)))

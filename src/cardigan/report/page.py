@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from cardigan.errors import CardiganError
 from cardigan.report import animation
-from cardigan.report.charts import charts
+from cardigan.report.charts import charts, score_charts
 from cardigan.report.copying import Likeness, gallery
 from cardigan.report.grids import Pixels, encode_webp, reduce, tidy_columns, write_bytes
 from cardigan.report.pictures import PIXELATED_BELOW, Picture, embed, lay_out
@@ -50,7 +50,8 @@ class Contents:
             "fake"}; a missing or None number counts as not a number.
         comparison: of a restoration, (name, images) for each column, such as what was given, restored and true; all
             uint8 of one shape (N, H, W, C). ``real`` and ``generated`` may then be empty.
-        trials: of a restoration, its measurements, each with "images", "stage", "psnr", "texture" and "best".
+        trials: measurements in training: of a restoration as :func:`cardigan.report.restoration.trial_charts` reads
+            them, of other runs as :func:`cardigan.report.charts.score_charts` does.
         likeness: whether the generator copies; None leaves it out.
         notes: warnings, resumes and remedies, in order.
         scores: how good the generator is; None leaves it out.
@@ -108,7 +109,7 @@ def render(contents: Contents) -> str:
         gallery=gallery(contents.likeness),
         scores=contents.scores,
         film=_film(contents),
-        charts=trial_charts(contents.trials) + charts(contents.records),
+        charts=(trial_charts if contents.comparison else score_charts)(contents.trials) + charts(contents.records),
         interpolation=_interpolation(contents.interpolation),
         data=_data(contents.data),
         settings=list(flatten(contents.settings)),
