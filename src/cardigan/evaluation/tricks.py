@@ -162,7 +162,7 @@ def missing(
     if not gone:
         there = int(np.count_nonzero(theirs))
         return Finding("missing classes", f"None of the {there} {what} is left out.", alarm=False)
-    told = ", ".join(names[place] for place in gone[:10]) + ", …" * (len(gone) > 10)
+    told = ", ".join(names[place] for place in gone[:10]) + f" and {len(gone) - 10} more" * (len(gone) > 10)
     return Finding("missing classes", f"{len(gone)} of {len(names)} {what} {_is(len(gone))} left out: {told}.")
 
 

@@ -1,0 +1,78 @@
+"""Comparing score cards: what was measured otherwise is refused, what does not differ is said not to."""
+
+import pytest
+
+from cardigan.errors import CardiganError
+from cardigan.evaluation.card import Score
+from cardigan.evaluation.ranking import apart, compare
+
+
+def message(*arguments, **words):
+    with pytest.raises(CardiganError) as caught:
+        compare(*arguments, **words)
+    return str(caught.value)
+
+
+def test_lower_is_first_where_low_is_better_and_last_where_high_is(card):
+    cards = [card("b", 0.02), card("c", 0.03), card("a", 0.01)]
+    assert [each.subject for each in compare(cards).cards] == ["a", "b", "c"]
+    recalls = [
+        card(name, scores=(Score("recall", value, 0.01, None, "high"),)) for name, value in (("a", 0.2), ("b", 0.4))
+    ]
+    ranking = compare(recalls, metric="recall")
+    assert ([each.subject for each in ranking.cards], ranking.metric) == (["b", "a"], "recall")
+
+
+def test_another_protocol_is_refused_and_its_fields_are_named(card):
+    other = card("runs/b", protocol={"extractor": "inception", "digest": "e" * 64, "generated": 500})
+    told = message([card(), card("runs/c"), other])
+    assert told.startswith("runs/a and runs/b were not measured in the same way, so their numbers cannot be ranked. ")
+    assert "They differ in extractor: pixels (PCA) and inception; digest: " in told
+    assert "dddddddddddddddddddddddd…dddddddddddd and eeeeeeeeeeeeeeeeeeeeeeee…eeeeeeeeeeee" in told
+    assert "; generated: 1000 and 500. Measure both again with the same --features, --against, --count" in told
+    assert "preprocessing" not in told
+
+
+def test_what_is_within_noise_is_said_to_be(card):
+    near = compare([card("a", 0.012, 0.001), card("b", 0.0145, 0.001)])
+    assert "a and b are within noise of each other." in near.remarks
+    far = compare([card("a", 0.012, 0.001), card("b", 0.015, 0.001)])
+    assert not any("within noise" in remark for remark in far.remarks)
+    single = compare([card("a", 0.012, None), card("b", 0.015, 0.001)])
+    assert single.remarks[0].startswith(
+        "Whether a and b differ by more than chance is not known: they were measured in"
+    )
+    assert any(remark.startswith("Each run is one training:") for remark in far.remarks)
+
+
+@pytest.mark.parametrize(("distance", "told"), [(2.7, False), (2.9, True), (-2.9, True)])
+def test_two_spreads_of_the_difference_are_the_bound(distance, told):
+    assert apart(Score("kid", 0.0, 1.0, None, "low"), Score("kid", distance, 1.0, None, "low")) is told
+
+
+@pytest.mark.parametrize("field", ["value", "spread"])
+def test_nothing_is_known_without_both_values_and_spreads(field):
+    full, part = {"value": 1.0, "spread": 1.0}, {field: None}
+    one, other = (Score("kid", floor=None, better="low", **each) for each in (full, full | part))
+    assert apart(one, other) is apart(other, one) is None
+
+
+def test_alarms_are_repeated_beside_a_rank(card):
+    assert "runs/a: Half of them repeat." in compare([card(), card("b", findings=())]).remarks
+
+
+def test_one_card_is_no_comparison(card):
+    for cards, count in (([], 0), ([card()], 1)):
+        assert message(cards) == (
+            f"A comparison takes two runs or score cards at least, got {count}. Type: cardigan compare RUN OTHER"
+        )
+
+
+def test_a_score_that_is_not_there_or_ranks_nothing(card):
+    pair = [card(), card("runs/b")]
+    expected = "Expected one of those it has: kid, recall, authenticity."
+    assert message(pair, metric="fid") == f"runs/a has no score 'fid'. {expected}"
+    assert message(pair, metric="fd") == f"runs/a has no score 'fd'. {expected}"
+    assert message(pair, metric="authenticity") == (
+        "authenticity ranks nothing: neither more nor less of it is better. Expected one of kid, recall."
+    )
