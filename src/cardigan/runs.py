@@ -227,8 +227,8 @@ class Run:
             "interpolation": interpolation(network),
             "per_class": per_class,
             "class_names": names,
-            "trials": self._trials("kid", facts),
             "scores": scores_of(self.path, facts["sha256"]),
+            "trials": self._trials("kid", facts),
             "likeness": likeness(
                 self.folder, self.config, facts["sha256"], lambda count, seed: self.sample(count, seed=seed)
             ),

@@ -53,8 +53,8 @@ class Contents:
         trials: measurements in training: of a restoration as :func:`cardigan.report.restoration.trial_charts` reads
             them, of other runs as :func:`cardigan.report.charts.score_charts` does.
         likeness: whether the generator copies; None leaves it out.
-        notes: warnings, resumes and remedies, in order.
         scores: how good the generator is; None leaves it out.
+        notes: warnings, resumes and remedies, in order.
         command: what was typed to train.
         version: of the library.
     """
@@ -73,8 +73,8 @@ class Contents:
     comparison: Sequence[tuple[str, Pixels]] = ()
     trials: Sequence[Mapping[str, Any]] = ()
     likeness: Likeness | None = None
-    notes: Sequence[str] = ()
     scores: Scores | None = None
+    notes: Sequence[str] = ()
     command: str = ""
     version: str = ""
 
@@ -106,8 +106,8 @@ def render(contents: Contents) -> str:
         generated=generated,
         classes=_classes(contents),
         likeness=contents.likeness,
-        gallery=gallery(contents.likeness),
         scores=contents.scores,
+        gallery=gallery(contents.likeness),
         film=_film(contents),
         charts=(trial_charts if contents.comparison else score_charts)(contents.trials) + charts(contents.records),
         interpolation=_interpolation(contents.interpolation),
