@@ -515,7 +515,9 @@ def test_scan_says_what_is_in_a_source(capsys, here):
     assert contents(here) == {}
 
 
-@pytest.mark.parametrize("command", ["train", "sample", "restore", "report", "judge", "recipes", "scan"])
+@pytest.mark.parametrize(
+    "command", ["train", "sample", "restore", "report", "evaluate", "compare", "judge", "recipes", "scan"]
+)
 def test_every_command_has_a_help(capsys, command):
     cli.main([command, "--help"])
     told = capsys.readouterr().out

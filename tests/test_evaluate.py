@@ -159,6 +159,21 @@ def test_a_card_of_another_generator_is_refused_and_not_shown(run):
     assert "protocol " in run.folder.report.read_text(encoding="utf-8")
 
 
+def test_a_generator_that_was_chosen_by_the_same_images_is_said_to_be(run, tmp_path):
+    def told(lines, **words):
+        run.folder.trials.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        card = evaluate(run.path, count=20, out=tmp_path / "x.json", **QUICK, **words)
+        return [line for line in card.because if line.startswith("Which generator to keep was decided among ")]
+
+    held = {"kid": 0.1, "against": "60 held-out images"}
+    (line,) = told([held, held, held | {"again": True}])
+    assert line.startswith("Which generator to keep was decided among 2 by their distance to some of these held-out")
+    assert told([held]) == []
+    assert told([held | {"against": "540 training images"}] * 2) == []
+    assert told([{"psnr": 20.0}] * 2) == []
+    assert told([held, held], against=saved(tmp_path / "t.npz", noise(90, 5))) == []
+
+
 def test_a_damaged_card_spoils_no_report(run):
     (run.path / CARD).write_text("{", encoding="utf-8")
     assert "is damaged, or no score card" in run.report().read_text(encoding="utf-8")
