@@ -244,8 +244,8 @@ def _chosen(run: Run) -> str:
     if len(trials) < 2 or "held-out" not in trials[0]["against"]:
         return ""
     return (
-        f"Which generator to keep was decided among {len(trials)} by their distance to some of these held-out images, on "
-        f"other noise than it is measured on now: its scores are a little lucky."
+        f"Which generator to keep was decided among {len(trials)} by their distance to some of these held-out images, "
+        f"on other noise than it is measured on now: its scores are a little lucky."
     )
 
 

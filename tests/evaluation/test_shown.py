@@ -16,18 +16,22 @@ def test_a_card_becomes_what_a_page_shows(card, tmp_path):
     assert found.notes == ["None copies."]
     rows = [(row.name, row.value, row.floor, row.better, row.about) for row in found.rows]
     assert rows == [
-        ("kernel distance (KID) x 1,000", "12 ± 1", "0.5", "lower is better", "unbiased"),
+        ("kernel distance (KID) x 1,000", "12.0 ± 1.0", "0.500", "lower is better", "unbiased"),
         ("Fréchet distance (FD)", "not given", "", "lower is better", "not given: too few"),
-        ("recall", "0.5 ± 0.01", "0.9", "higher is better", "how varied"),
-        ("authenticity", "0.8 ± 0.01", "0.7", "near that of real images is healthy", "copies"),
+        ("recall", "0.500 ± 0.010", "0.900", "higher is better", "how varied"),
+        ("authenticity", "0.800 ± 0.010", "0.700", "near that of real images is healthy", "copies"),
     ]
-    assert found.classes == [("cat", "30", 1.0), ("dog", "10", pytest.approx(1 / 3)), ("emu", "too few images", 0.0)]
+    assert found.classes == [
+        ("cat", "30.0", 1.0),
+        ("dog", "10.0", pytest.approx(1 / 3)),
+        ("emu", "too few images", 0.0),
+    ]
     assert found.how == ["Measured 2026-01-02 through pixels (PCA).", *protocol_lines(mine), "Cardigan 9"]
 
 
 def test_classes_that_lie_below_nothing_have_no_bar(card, tmp_path):
     card(classes={"a": -0.001, "b": -0.002}).save(tmp_path / CARD)
-    assert scores_of(tmp_path, "a" * 64).classes == [("a", "-1", 0.0), ("b", "-2", 0.0)]
+    assert scores_of(tmp_path, "a" * 64).classes == [("a", "-1.00", 0.0), ("b", "-2.00", 0.0)]
 
 
 def test_only_the_worst_of_many_classes_are_shown(card, tmp_path):

@@ -15,12 +15,12 @@ def test_a_card_says_alarms_first_then_scores_then_the_rest(card):
     assert lines[2] == "  WARNING, repeats: Half of them repeat."
     text = "\n".join(lines)
     for part in (
-        "  kernel distance (KID) x 1,000   12 ± 1; real images 0.5   (lower is better)\n",
+        "  kernel distance (KID) x 1,000   12.0 ± 1.0; real images 0.500   (lower is better)\n",
         "   unbiased\n",
         "  Fréchet distance (FD)           not given   (lower is better)\n",
-        "  recall                          0.5 ± 0.01; real images 0.9   (higher is better)\n",
-        "  authenticity                    0.8 ± 0.01; real images 0.7   (near that of real images is healthy)\n",
-        "  KID x 1,000 to the training images of each class, the worst first: cat 30, dog 10; 1 with too few images\n",
+        "  recall                          0.500 ± 0.010; real images 0.900   (higher is better)\n",
+        "  authenticity                    0.800 ± 0.010; real images 0.700   (near that of real images is healthy)\n",
+        "  KID x 1,000 to the training images of each class, the worst first: cat (30.0), dog (10.0); 1 with too few images\n",
         "  copies: None copies.\n",
         "  3 parts of 1,000 samples, 900 of each where their number counts (averaged weights, truncation 1, classes as "
         "in the data, seed 7) against 700 held-out images, 32x24, 3 channels\n",
@@ -48,7 +48,7 @@ def test_a_card_without_alarms_or_classes_has_no_empty_places(card):
 
 def test_many_classes_name_the_worst_and_the_best(card):
     text = told(card(classes={str(place): place / 1000 for place in range(9)}))
-    assert "the worst first: 8 8, 7 7, 6 6, 5 5, 4 4; best 0 0\n" in text
+    assert "the worst first: 8 (8.00), 7 (7.00), 6 (6.00), 5 (5.00), 4 (4.00); best 0 (0)\n" in text
     none = told(card(classes={"cat": None, "dog": None}))
     assert "None of 2 classes has enough images to be measured by itself." in none
 
@@ -63,7 +63,9 @@ def test_fid_is_inceptions_alone(metric, extractor):
 
 def test_numbers():
     assert number(1234.567, "fd") == "1,235"
-    assert number(-0.00003, "kid") == "-0.03"
+    assert number(-0.00003, "kid") == "-0.0300"
+    assert number(-0.0000000003, "kid") == number(0.0, "kid") + ".0000"
+    assert number(0.0, "kid") == "0"
     assert valued(Score("kid", 0.012345, 0.000678, None, "low")) == "12.35 ± 0.68"
     assert valued(Score("fd", None, None, None, "low")) == "not given"
 
@@ -71,7 +73,7 @@ def test_numbers():
 def test_a_comparison_numbers_its_places(card):
     clean = dataclasses.replace(card("b", 0.02), findings=())
     lines = ranked(compare([clean, card("a", 0.01)])).splitlines()
-    assert lines[0] == "1. a: kernel distance (KID) x 1,000 10 ± 1   WARNING: repeats"
-    assert lines[1] == "2. b: kernel distance (KID) x 1,000 20 ± 1"
+    assert lines[0] == "1. a: kernel distance (KID) x 1,000 10.0 ± 1.0   WARNING: repeats"
+    assert lines[1] == "2. b: kernel distance (KID) x 1,000 20.0 ± 1.0"
     assert lines[2] == f"Lower is better. All by protocol {clean.protocol.digest_of_all[:12]}."
     assert lines[3] == "a: Half of them repeat."

@@ -76,7 +76,8 @@ def some(values: Values, count: int) -> Values:
 
 def kernel(looks: Looks) -> Score:
     """The kernel distance. Unbiased, so every sample counts."""
-    note = "unbiased, so the number to read first; around 0 nothing is told apart, and it may be negative"
+    least = "around 0" if looks.floor is None else "near that of real images"
+    note = f"unbiased, so the number to read first; {least} nothing is told apart, and it may be negative"
     floor = None if looks.floor is None else _kernel_distance(looks.theirs.features, looks.floor)
     values = [_kernel_distance(looks.theirs.features, part.features) for part in looks.mine]
     return _score("kid", values, floor, "low", note)

@@ -30,6 +30,8 @@ SIGNIFICANCE = 1e-6
 """Of a class that is left out: rarer by chance than once in a million."""
 LEFT_OUT = 0.1
 """A class with less than this share of its due is called missing."""
+NARROW, RIGHT = 0.75, 0.9
+"""Shares of what training images have: samples that cover less are narrow, if they are as precise as that or more."""
 FLAT = 0.75
 """A cosine coefficient smaller than this is 0 but for the rounding of pixels."""
 COMPRESSED = 0.015
@@ -175,7 +177,7 @@ def narrow(covered: float, precise: float, floor_covered: float, floor_precise: 
         floor_covered: coverage by as many training images.
         floor_precise: their precision.
     """
-    if covered >= 0.75 * floor_covered or precise < 0.75 * floor_precise:
+    if covered >= NARROW * floor_covered or precise < RIGHT * floor_precise:
         return None
     return Finding(
         "narrow",

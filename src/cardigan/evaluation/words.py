@@ -1,5 +1,7 @@
 """A score card, and a comparison of several, as texts for a terminal."""
 
+import math
+
 from cardigan.evaluation.card import Score, ScoreCard
 from cardigan.evaluation.ranking import Ranking
 
@@ -15,6 +17,8 @@ NAMES = {
 }
 TIMES = {"kid": 1_000.0}
 BETTER = {"low": "lower is better", "high": "higher is better", "near": "near that of real images is healthy"}
+PLACES = 4
+"""Decimal places that are shown at most."""
 WORST = 5
 """Classes that are named."""
 
@@ -31,27 +35,41 @@ def title(score: Score, extractor: str) -> str:
 
 
 def number(value: float | None, metric: str) -> str:
-    """A value as it is shown.
+    """A value as it is shown: three digits that count.
 
     Example:
-        >>> number(0.01234, "kid"), number(0.98765, "recall"), number(None, "fd")
-        ('12.34', '0.9877', 'not given')
+        >>> number(0.012345, "kid"), number(0.98765, "recall"), number(1234.5, "fd"), number(None, "fd")
+        ('12.3', '0.988', '1,234', 'not given')
     """
     if value is None:
         return "not given"
-    return f"{TIMES.get(metric, 1.0) * value:,.4g}"
+    shown = TIMES.get(metric, 1.0) * value
+    return _rounded(shown, _places(shown, 3))
 
 
 def valued(score: Score) -> str:
-    """A value with its spread, which gives no more digits than it deserves.
+    """A value with its spread, to the second digit of the spread: more would be chance.
 
     Example:
-        >>> valued(Score("kid", 0.01234, 0.00042, None, "low")), valued(Score("fd", 1234.5, None, None, "low"))
-        ('12.34 ± 0.42', '1,234')
+        >>> valued(Score("kid", 0.012345, 0.00042, None, "low")), valued(Score("fd", 1234.5, 31.4, None, "low"))
+        ('12.35 ± 0.42', '1,234 ± 31')
+        >>> valued(Score("recall", 0.5, 0.0, None, "high")), valued(Score("fd", None, None, None, "low"))
+        ('0.500 ± 0', 'not given')
     """
-    if score.value is None or score.spread is None:
-        return number(score.value, score.metric)
-    return f"{number(score.value, score.metric)} ± {TIMES.get(score.metric, 1.0) * score.spread:,.2g}"
+    if score.value is None or not score.spread:
+        return number(score.value, score.metric) + " ± 0" * (score.spread == 0)
+    times = TIMES.get(score.metric, 1.0)
+    places = _places(times * score.spread, 2)
+    return f"{_rounded(times * score.value, places)} ± {_rounded(times * score.spread, places)}"
+
+
+def _places(value: float, digits: int) -> int:
+    """Decimal places that show so many digits that count, :data:`PLACES` at most."""
+    return 0 if not value else min(PLACES, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
+
+
+def _rounded(value: float, places: int) -> str:
+    return f"{round(value, places) + 0.0:,.{places}f}"
 
 
 def told(card: ScoreCard) -> str:
@@ -111,8 +129,8 @@ def _classes(card: ScoreCard) -> list[str]:
     known = sorted(((value, name) for name, value in card.classes.items() if value is not None), reverse=True)
     if not known:
         return [f"None of {len(card.classes)} classes has enough images to be measured by itself."]
-    worst = ", ".join(f"{name} {number(value, 'kid')}" for value, name in known[:WORST])
-    best = f"; best {known[-1][1]} {number(known[-1][0], 'kid')}" if len(known) > WORST else ""
+    worst = ", ".join(f"{name} ({number(value, 'kid')})" for value, name in known[:WORST])
+    best = f"; best {known[-1][1]} ({number(known[-1][0], 'kid')})" if len(known) > WORST else ""
     few = len(card.classes) - len(known)
     return [
         f"KID x 1,000 to the training images of each class, the worst first: {worst}{best}"
