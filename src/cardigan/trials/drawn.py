@@ -33,8 +33,8 @@ TRIALS, FEWEST_TRIALS, SHORT = 10, 3, 2.0
 DRAWN = 0.1
 """Samples, as a share of a budget in images, that all scores together may draw: drawing one takes less than a tenth of
 training on one."""
-LEARNT = 10_000
-"""Training images that a named extractor may learn from."""
+LEARNT_PIXELS = 10_000 * 64 * 64
+"""Of the training images that a named extractor may learn from, together."""
 TIMES = 1_000
 """As KID is told."""
 SURE, WORSE, DIVERGED = 2.0, 3.0, 0.5
@@ -138,7 +138,7 @@ class Drawn:
         if features is None:
             eyes = quick(learnt)
         else:
-            known = _evenly(split.training, LEARNT)
+            known = _evenly(split.training, max(count, LEARNT_PIXELS // (store.shape[0] * store.shape[1])))
             labels = None if store.labels is None else np.array(store.labels[known])
             eyes = extractor(features, images=np.array(store.images[known]), labels=labels, device=device)
         shown = _evenly(split.held, count) if unseen else _evenly(split.training, count)

@@ -186,7 +186,8 @@ class Trials:
     def confirm(self, network: GeneratorNetwork) -> None:
         """Measure the chosen generator on other noise, where the exam does and it was not done before."""
         if self.chosen is not None and self.again is None and (found := self.exam.confirm(network)):
-            self._confirmed = {key: self.chosen[key] for key in KEYS} | {AGAIN: True} | found
+            self._confirmed = {key: value for key, value in self.chosen.items() if key in KEYS}
+            self._confirmed |= {AGAIN: True} | found
             self.write(self._confirmed)
 
     @property
