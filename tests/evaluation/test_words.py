@@ -20,7 +20,8 @@ def test_a_card_says_alarms_first_then_scores_then_the_rest(card):
         "  Fréchet distance (FD)           not given   (lower is better)\n",
         "  recall                          0.500 ± 0.010; real images 0.900   (higher is better)\n",
         "  authenticity                    0.800 ± 0.010; real images 0.700   (near that of real images is healthy)\n",
-        "  KID x 1,000 to the training images of each class, the worst first: cat (30.0), dog (10.0); 1 with too few images\n",
+        "  KID x 1,000 to the training images of each class, the worst first: cat (30.0), dog (10.0); 1 with too few "
+        "images\n",
         "  copies: None copies.\n",
         "  3 parts of 1,000 samples, 900 of each where their number counts (averaged weights, truncation 1, classes as "
         "in the data, seed 7) against 700 held-out images, 32x24, 3 channels\n",
