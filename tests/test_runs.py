@@ -106,6 +106,19 @@ def test_without_a_label_classes_come_as_often_as_in_the_data(conditional):
     assert np.array_equal(conditional.sample(20)[:7], conditional.sample(7))
 
 
+def test_the_labels_of_a_draw_are_those_that_were_drawn(conditional):
+    labels = conditional.labels(9, seed=2)
+    assert (labels.dtype, labels.shape) == (np.int64, (9,))
+    assert labels.tolist() == conditional._labels(9, seed=2, label=None).tolist()
+    drawn = conditional.sample(9, seed=2)
+    assert np.array_equal(drawn[4], conditional.sample(5, seed=2, label=int(labels[4]))[4])
+
+
+def test_the_facts_are_those_of_the_published_generator(plain):
+    assert plain.facts == json.loads((plain.folder.generator / "config.json").read_text(encoding="utf-8"))
+    assert plain.facts["images"] == 96
+
+
 def message(action):
     with pytest.raises(CardiganError) as caught:
         action()
@@ -120,6 +133,12 @@ def test_an_unknown_label_lists_the_known(conditional, label):
 
 def test_a_label_without_classes(plain):
     assert message(lambda: plain.sample(2, label="0")) == "label is '0', but this model was trained without classes."
+
+
+def test_without_classes_there_are_no_labels(plain):
+    assert message(lambda: plain.labels(2)) == (
+        f"{plain.path} was trained without classes, so its images have no labels."
+    )
 
 
 @pytest.fixture
