@@ -112,7 +112,7 @@ ALLOWED = {
     | {"data.degrade"},
     "judge": LEAVES
     | {"judge", "folder", "metrics.proportions", "data.holding", "report.grids", "report.pictures", "runs"},
-    "evaluate": {"errors", "randomness", "data", "evaluation", "folder", "runs", "settings", "_version"},
+    "scoring": {"errors", "randomness", "data", "evaluation", "folder", "runs", "settings", "_version"},
     "trials": {"trials"},
     "trials/ledger": LEAVES | {"folder", "recipes"},
     "trials/quick": {"pixels", "evaluation", "metrics.descriptor"},

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cardigan.pixels import to_float, to_uint8
     from cardigan.recipes import build
     from cardigan.runs import Run, load
+    from cardigan.scoring import evaluate
     from cardigan.training import Adam, RMSprop, Training, adaptive, alternate, constant, fit, linear, together
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "batches",
     "build",
     "constant",
+    "evaluate",
     "features",
     "fit",
     "layers",
@@ -75,6 +77,7 @@ _HOMES = {
     "cardigan.pixels": ["to_float", "to_uint8"],
     "cardigan.recipes": ["build"],
     "cardigan.runs": ["Run", "load"],
+    "cardigan.scoring": ["evaluate"],
     "cardigan.training": [
         "Adam",
         "RMSprop",

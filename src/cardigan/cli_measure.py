@@ -44,9 +44,9 @@ def evaluate(
         Where the score card is written, as JSON; RUN/scores.json if left out.
     """
     sides = arguments.size(size)
-    from cardigan.evaluate import evaluate as measure
     from cardigan.evaluation.words import told
     from cardigan.request import pick_device
+    from cardigan.scoring import evaluate as measure
 
     card = measure(
         subject,
@@ -72,9 +72,9 @@ def compare(*cards: Path, metric: str = "kid") -> None:
     metric
         kid, fd, precision, recall, density, coverage, authenticity or is.
     """
-    from cardigan.evaluate import card_of
     from cardigan.evaluation.ranking import compare as rank
     from cardigan.evaluation.words import ranked
+    from cardigan.scoring import card_of
 
     print(ranked(rank([card_of(path) for path in cards], metric=metric)))  # noqa: T201
 

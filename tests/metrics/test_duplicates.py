@@ -140,8 +140,11 @@ def test_sentences():
     assert support(1000, 0).sentence == (
         "No two of 1,000 samples are duplicates: the generator probably makes more than 135,000 different images."
     )
+    assert support(3, 3).sentence.startswith(
+        "Among 3 samples 3 pairs are duplicates, as if the generator made about 1 image (1 to "
+    )
     assert support(1000, 1).sentence == (
-        "Among 1,000 samples 1 pair is duplicates, as if the generator made about 500,000 different images (89,700 to "
+        "Among 1,000 samples 1 pair is a duplicate, as if the generator made about 500,000 different images (89,700 to "
         "19,700,000 at 95% confidence)."
     )
     assert support(1000, 1234, confidence=0.9).sentence == (

@@ -126,10 +126,11 @@ class Support:
                 f"No two of {self.samples:,} samples are duplicates: the generator probably makes more than "
                 f"{_rounded(self.low)} different images."
             )
-        pairs = "1 pair is" if self.collisions == 1 else f"{self.collisions:,} pairs are"
+        pairs = "1 pair is a duplicate" if self.collisions == 1 else f"{self.collisions:,} pairs are duplicates"
+        images = "image" if _rounded(self.estimate) == "1" else "different images"
         return (
-            f"Among {self.samples:,} samples {pairs} duplicates, as if the generator made about "
-            f"{_rounded(self.estimate)} different images ({_rounded(self.low)} to {_rounded(self.high)} at "
+            f"Among {self.samples:,} samples {pairs}, as if the generator made about "
+            f"{_rounded(self.estimate)} {images} ({_rounded(self.low)} to {_rounded(self.high)} at "
             f"{self.confidence:.0%} confidence)."
         )
 

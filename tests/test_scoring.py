@@ -10,15 +10,15 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from cardigan import evaluate as room
+from cardigan import scoring as room
 from cardigan.data.holding import held_out_images
 from cardigan.errors import CardiganError
-from cardigan.evaluate import card_of, evaluate
 from cardigan.evaluation.card import CARD, load_card
 from cardigan.launch import train
 from cardigan.models import unet
 from cardigan.runs import load
 from cardigan.sample import load_generator, publish
+from cardigan.scoring import card_of, evaluate
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 SETTINGS = {"size": 16, "images": 64, "device": "cpu", "quiet": True, "snapshots": 1, "width": 2, "batch_size": 16}

@@ -37,7 +37,7 @@ Told = Callable[[str], None]
 
 
 def evaluate(
-    subject: str | Path,
+    subject: str | Path | Run,
     *,
     against: str | Path | None = None,
     features: str | None = None,
@@ -51,7 +51,7 @@ def evaluate(
     """Measure how good images are, and whether good numbers would deceive.
 
     Args:
-        subject: a run, or generated images: a folder, a zip, an ``.npz``.
+        subject: a run, opened or its folder; or generated images: a folder, a zip, an ``.npz``.
         against: real images, as the subject's. None measures a run against the images that it held out. A run is
             measured against all of these but those that it was trained on; of other subjects it is not known what they
             learnt from, so of 100 or more a tenth stands for held-out ones.
@@ -82,6 +82,7 @@ def evaluate(
         >>> card.protocol.generated, card.protocol.parts, [finding.name for finding in card.alarms]
         (66, 3, ['few samples'])
     """
+    subject = subject.path if isinstance(subject, Run) else subject
     run = _as_run(subject, against)
     _check(subject, run, count, size)
     path = out or (run.path / CARD if run is not None else None)
