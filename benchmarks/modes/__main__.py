@@ -11,9 +11,10 @@ classifier learned here says which of 10 or 1,000 modes the samples show. Recipe
 own: ``quick:width=24,batch_size=64@300000`` trains for as many images, however long that takes, which is what a machine
 with other work beside needs. ``--jobs 2`` trains two at a time, each on its share of the cores.
 
-Told are the modes found, the divergence of their shares from equal ones (KL, in nats), and beside them the same for as
-many real samples, below which nobody gets but by chance. A result that is written already is not computed again, nor is
-a finished run trained again, so that rows can be added later.
+Told are the modes found, the divergence of their shares from equal ones (KL, in nats) and the share of good samples:
+those near a mode, or those of whose every digit the classifier is sure. Without it a generator that smears itself over
+everything would win. Beside them stand as many real samples. A result that is written already is not computed again,
+nor is a finished run trained again, so that rows can be added later.
 """
 
 import argparse
@@ -61,19 +62,21 @@ class Results:
         return str(seed) not in self.known["rows"].get(name, {})
 
     def show(self, names: list[str]) -> None:
-        """Each name's rows as one line: the median over seeds, and the fewest modes in brackets."""
-        told = {"real": [self.known["real"]]} | {name: list(self.known["rows"][name].values()) for name in names}
-        print(f"\n{'':48} {'modes':>13} {'KL':>7} {'good':>6} {'images':>9} {'CPU s':>6} seeds")
-        for name, rows in told.items():
+        """Each name's rows as one line: medians over seeds, and the fewest modes in brackets."""
+        print(f"\n{'':48} {'modes':>13} {'KL':>7} {'good':>6} {'images':>9} {'CPU s':>6}  seeds")
+        for name, rows in {"real": [self.known["real"]]} | {
+            name: list(self.known["rows"][name].values()) for name in names
+        }.items():
+            modes = f"{_middle(rows, 'found')} ({min(row['found'] for row in rows)})"
+            good = _middle(rows, "sure" if "sure" in rows[0] else "quality", ".1%")
+            spent = f"{_middle(rows, 'images'):>9} {_middle(rows, 'cpu_seconds', '.0f'):>6}"
+            print(f"{name:48} {modes:>13} {_middle(rows, 'divergence', '.3f'):>7} {good:>6} {spent}  {len(rows)}")
 
-            def middle(key: str, rows: list[dict] = rows) -> float:
-                values = [row[key] for row in rows if row.get(key) is not None]
-                return statistics.median(values) if values else float("nan")
 
-            good = middle("quality") if rows[0]["quality"] is not None else middle("sure")
-            modes = f"{middle('found'):g} ({min(row['found'] for row in rows)})"
-            spent = f"{middle('images'):9.0f} {middle('cpu_seconds'):6.0f}"
-            print(f"{name:48} {modes:>13} {middle('divergence'):7.3f} {good:6.1%} {spent} {len(rows)}")
+def _middle(rows: list[dict], key: str, shape: str = "g") -> str:
+    """The median of what rows say, in words; a dash where none says anything."""
+    values = [row[key] for row in rows if row.get(key) is not None]
+    return format(statistics.median(values), shape) if values else "-"
 
 
 def in_the_plane(arguments: argparse.Namespace, seeds: range) -> None:
