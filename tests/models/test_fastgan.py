@@ -417,6 +417,27 @@ def test_a_decoder_by_hand():
     assert [block[0].out_channels for block in network[:2]] == [2 * 16, 2 * 8]
 
 
+@pytest.mark.parametrize(("size", "places"), [(16, 8 * 8), (32, 16 * 16), ((64, 96), 32 * 48), (512, 128 * 128)])
+def test_every_head_counts_alike(size, places):
+    with torch.device("meta"):
+        shape = (size, size) if isinstance(size, int) else size
+        logits = discriminator(size=size, texture=True, spectral=False)(torch.zeros(BATCH, 3, *shape))
+    assert logits.shape == (BATCH, 3 * places)
+
+
+def test_a_texture_logit_sees_a_small_patch_and_nothing_else():
+    network = discriminator(size=64, excitation=False, decoders=False, texture=True).eval()
+    images = pictures((64, 64)).requires_grad_()
+    logits = network(images)[0].reshape(3, 32, 32)
+    extents = []
+    for head in (0, 2):
+        (slopes,) = torch.autograd.grad(logits[head, 16, 16], images, retain_graph=True)
+        extents.append([int(at.max() - at.min()) + 1 for at in slopes[0].abs().sum(dim=0).nonzero().T])
+    assert min(extents[0]) > 40
+    assert max(extents[1]) <= 14
+    assert torch.equal(logits[0].flatten()[:25], logits[0].flatten()[25:50])
+
+
 def test_decoding_without_decoders_is_refused():
     network = discriminator(decoders=False)
     with pytest.raises(CardiganError, match="no decoders") as caught:

@@ -36,26 +36,44 @@ def test_fastgans_numbers_are_the_papers():
     assert recipe.turns(Progress()) == ("discriminator", "generator")
 
 
+def test_the_numbers_for_a_cpu():
+    recipe = recipes.prepare("fastgan-lite", Task(64, 64, channels=3, classes=3))
+    gan, shape = recipe.gan, {"size": (64, 64), "channels": 3, "classes": 3, "width": 8, "spectral": False}
+    assert isinstance(gan.generator, fastgan.Generator)
+    assert isinstance(gan.discriminator, fastgan.Discriminator)
+    assert gan.generator.arguments.items() >= (shape | {"latent": 256, "two_scales": True}).items()
+    assert gan.discriminator.arguments.items() >= (shape | {"decoders": True, "texture": True}).items()
+    assert repr(gan.objective) == "hinge()"
+    assert gan.terms == (regularizers.Reconstruction(1.0),)
+    assert isinstance(gan.augment, AdaptiveAugment)
+    assert (recipe.batch_size, recipe.half_life, recipe.flip) == (8, 5_500, True)
+    assert (recipe.optimizers.learning_rate, recipe.optimizers.beta1, recipe.optimizers.beta2) == (3e-3, 0.0, 0.99)
+    assert [recipe.schedule(spent) for spent in (0.0, 0.5, 1.0)] == pytest.approx([1.0, 0.515, 0.03])
+
+
+@pytest.mark.parametrize("name", ["fastgan", "fastgan-lite"])
 @pytest.mark.parametrize("excitation", [True, False])
-def test_excitation_is_that_of_both_networks(excitation):
-    gan = prepare("fastgan", excitation=excitation).gan
+def test_excitation_is_that_of_both_networks(name, excitation):
+    gan = prepare(name, excitation=excitation).gan
     for network in (gan.generator, gan.discriminator):
         assert network.arguments["excitation"] is excitation
         assert bool(len(network.excitations)) is excitation
 
 
-def test_without_reconstruction_there_are_neither_decoders_nor_term():
-    gan = prepare("fastgan", reconstruction=0).gan
+@pytest.mark.parametrize("name", ["fastgan", "fastgan-lite"])
+def test_without_reconstruction_there_are_neither_decoders_nor_term(name):
+    gan = prepare(name, reconstruction=0).gan
     assert gan.terms == ()
     assert len(gan.discriminator.decoders) == 0
-    gan = prepare("fastgan", reconstruction=0.3).gan
+    gan = prepare(name, reconstruction=0.3).gan
     assert [term.weight for term in gan.terms] == [0.3]
     assert len(gan.discriminator.decoders) == 3
 
 
+@pytest.mark.parametrize("recipe", ["fastgan", "fastgan-lite"])
 @pytest.mark.parametrize(("name", "kind"), [("fixed", DiffAugment), ("adaptive", AdaptiveAugment), ("off", Unchanged)])
-def test_the_kinds_of_augmentation(name, kind):
-    found = prepare("fastgan", augmentation=name).gan.augment
+def test_the_kinds_of_augmentation(recipe, name, kind):
+    found = prepare(recipe, augmentation=name).gan.augment
     assert type(found) is kind
     if kind is not Unchanged:
         assert tuple(found.policies) == ("color", "translation")

@@ -195,6 +195,24 @@ def head(before: int, hidden: int = 0) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv2d(hidden or before, 1, 4, bias=False))
 
 
+def texture_head(before: int, hidden: int) -> nn.Sequential:
+    """A logit for each place of a map, from 3x3 of them."""
+    patches, judge = nn.Conv2d(before, hidden, 3, padding=1, bias=False), nn.Conv2d(hidden, 1, 1, bias=False)
+    return nn.Sequential(patches, nn.BatchNorm2d(hidden), nn.LeakyReLU(0.2, inplace=True), judge)
+
+
+def counting_alike(logits: list[Tensor]) -> Tensor:
+    """Each head's logits (B, 1, h, w) as one (B, K), those of smaller maps repeated, so that no head outvotes another.
+
+    Example:
+        >>> counting_alike([torch.zeros(1, 1, 1, 2), torch.ones(1, 1, 2, 2)]).tolist()
+        [[0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]]
+    """
+    flat = [each.flatten(1) for each in logits]
+    most = max(each.shape[1] for each in flat)
+    return torch.cat([each.repeat(1, -(-most // each.shape[1]))[:, :most] for each in flat], dim=1)
+
+
 def decoder(before: int, channels: int, *, width: int, doublings: int) -> nn.Sequential:
     """A small map back to the picture it shows, in [-1, 1], doubled up to four times."""
     maps = [before, *(channels_of(times, width) for times in (2.0, 1.0, 1.0, 0.5)[:doublings])]

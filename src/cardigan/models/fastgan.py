@@ -10,7 +10,6 @@ tells. As published: ``two_scales=True`` and ``decoders=True``, which need a gam
 from itertools import pairwise
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from cardigan.contracts import DiscriminatorNetwork, GeneratorNetwork
@@ -23,6 +22,7 @@ from cardigan.models._fastgan import (
     Unbounded,
     channels_of,
     check_choice,
+    counting_alike,
     decoder,
     doubling,
     head,
@@ -30,6 +30,7 @@ from cardigan.models._fastgan import (
     second_scale,
     small_path,
     stem,
+    texture_head,
 )
 
 TIMES = (16.0, 8.0, 4.0, 2.0, 2.0, 1.0, 0.5, 0.25, 0.125)
@@ -166,6 +167,8 @@ class Discriminator(DiscriminatorNetwork):
             pixels), as in the published code.
         decoders: three small networks that draw what the maps still know (see :meth:`decode`). Build them only for a
             game with a term that uses them.
+        texture: a third head, which judges the largest map but one, place by place. The other two look at maps of 8
+            pixels, from which a narrow network does not see grain. Not in the paper.
         spectral: spectral norm on every convolution, as published; on a CPU about a tenth of the time at small widths.
 
     Raises:
@@ -190,6 +193,7 @@ class Discriminator(DiscriminatorNetwork):
         width: int = 64,
         excitation: bool = True,
         decoders: bool = False,
+        texture: bool = False,
         spectral: bool = True,
     ) -> None:
         super().__init__()
@@ -200,6 +204,7 @@ class Discriminator(DiscriminatorNetwork):
             "width": width,
             "excitation": excitation,
             "decoders": decoders,
+            "texture": texture,
             "spectral": spectral,
         }
         self.classes = classes
@@ -218,6 +223,7 @@ class Discriminator(DiscriminatorNetwork):
         self.shrink = nn.AvgPool2d(2 ** (count - second))
         self.small_path = small_path(channels, wide, second)
         self.small_head = head(wide[2])
+        self.texture_head = texture_head(wide[top - 1], 4 * width) if texture else None
         self.projection = Projection(classes=classes, features=wide[1]) if classes else None
         self.decoders = nn.ModuleList(
             # As published at 256 pixels: the whole image is drawn at half its sides.
@@ -228,7 +234,7 @@ class Discriminator(DiscriminatorNetwork):
         prepared(self, spectral=spectral)
 
     def forward(self, images: Tensor, labels: Tensor | None = None, *smaller: Tensor) -> Tensor:
-        """Images (B, C, H, W) in, logits (B, K) out, one for each patch of both scales."""
+        """Images (B, C, H, W) in, logits (B, K) out, one for each patch that a head looks at."""
         return self.examine(images, labels, *smaller)[0]
 
     def examine(self, images: Tensor, labels: Tensor | None = None, *smaller: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -251,7 +257,10 @@ class Discriminator(DiscriminatorNetwork):
                 halved = halved * self.excitations[str(level)](maps[-self.bridge])
             maps.append(halved)
         small_map = self.small_path(small)
-        logits = torch.cat([self.head(maps[-1]).flatten(1), self.small_head(small_map).flatten(1)], dim=1)
+        judged = [self.head(maps[-1]), self.small_head(small_map)]
+        if self.texture_head is not None:
+            judged.append(self.texture_head(maps[1]))
+        logits = counting_alike(judged)
         if self.projection is not None and labels is not None:
             logits = logits + self.projection(maps[-1].mean(dim=(2, 3)), labels)
         return logits, [maps[-2], small_map, maps[-1]]
