@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -453,12 +454,18 @@ def test_report_is_written_anew(capsys, run):
 
 def test_a_run_is_judged_until_ctrl_c_in_a_real_process(run, capsys):
     command = [sys.executable, "-m", "cardigan", "judge", str(run), "--count", "10", "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        told, kept = process.stdout.readline(), process.stdout.readline()
-        with urllib.request.urlopen(told.removeprefix("Judge at ").strip(), timeout=60) as page:
-            assert b"Real or fake?" in page.read()
-        process.send_signal(signal.SIGINT)
-        out, err = process.stdout.read(), process.stderr.read()
+    # A shell starts what runs in the background deaf to Ctrl-C, and so its children's children.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, preexec_fn=heard) as process:
+        try:
+            told, kept = process.stdout.readline(), process.stdout.readline()
+            with urllib.request.urlopen(told.removeprefix("Judge at ").strip(), timeout=60) as page:
+                assert b"Real or fake?" in page.read()
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, err) == (0, "")
     assert kept.startswith("Ctrl-C ends it; answers are kept in ")
     assert out == "\nThere are no answers to count yet.\n"

@@ -68,6 +68,7 @@ class Generator(GeneratorNetwork):
         CardiganError: if no small map exists for ``size``; if ``pairs`` or ``output`` is none of these.
 
     Example:
+        >>> import torch
         >>> generator = Generator(size=256, two_scales=True)
         >>> sum(weight.numel() for weight in generator.parameters())
         29127846
@@ -175,6 +176,7 @@ class Discriminator(DiscriminatorNetwork):
         CardiganError: if ``size`` cannot be halved down to a small map.
 
     Example:
+        >>> import torch
         >>> discriminator = Discriminator(size=256, decoders=True)
         >>> sum(weight.numel() for weight in discriminator.parameters())
         11526160
