@@ -1,7 +1,7 @@
 """How many of the things that data show a generator makes, and how evenly.
 
     python benchmarks/modes ring
-    python benchmarks/modes grid --seeds 3 --images 400000
+    python benchmarks/modes grid --seeds 3 --images 300000
     python benchmarks/modes digits mnist.npz --recipes auto:conditional=false vanilla-as-printed --minutes 1
     python benchmarks/modes stacked mnist.npz --recipes quick dcgan-as-printed --minutes 10 --jobs 2
 
@@ -64,9 +64,8 @@ class Results:
     def show(self, names: list[str]) -> None:
         """Each name's rows as one line: medians over seeds, and the fewest modes in brackets."""
         print(f"\n{'':48} {'modes':>13} {'KL':>7} {'good':>6} {'images':>9} {'CPU s':>6}  seeds")
-        for name, rows in {"real": [self.known["real"]]} | {
-            name: list(self.known["rows"][name].values()) for name in names
-        }.items():
+        told = {"real": [self.known["real"]]} | {name: list(self.known["rows"][name].values()) for name in names}
+        for name, rows in told.items():
             modes = f"{_middle(rows, 'found')} ({min(row['found'] for row in rows)})"
             good = _middle(rows, "sure" if "sure" in rows[0] else "quality", ".1%")
             spent = f"{_middle(rows, 'images'):>9} {_middle(rows, 'cpu_seconds', '.0f'):>6}"
@@ -130,7 +129,7 @@ def main() -> None:
     parser.add_argument("set", choices=PLANES + PICTURES)
     parser.add_argument("data", type=Path, nargs="?", help="mnist.npz, for digits and stacked")
     parser.add_argument("--recipes", nargs="+", metavar="NAME:KEY=VALUE,...@IMAGES", help="or games, in the plane")
-    parser.add_argument("--images", type=int, default=400_000, help="points that each game sees, in the plane")
+    parser.add_argument("--images", type=int, default=300_000, help="points that each game sees, in the plane")
     parser.add_argument("--minutes", type=float, default=10.0, help="for recipes without a number of images")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0, help="the first of them")

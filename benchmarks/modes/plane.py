@@ -96,9 +96,9 @@ GAMES: dict[str, Callable[[], Game]] = {
     "vanilla as printed": lambda: _printed(objectives.scaled(objectives.non_saturating(), discriminator=0.5)),
     "vanilla as printed, minimax": lambda: _printed(objectives.minimax()),
     "non-saturating": lambda: _penalised(objectives.non_saturating()),
-    "non-saturating, R1": lambda: _penalised(objectives.non_saturating(), regularizers.R1(weight=0.01)),
+    "non-saturating, R1": lambda: _penalised(objectives.non_saturating(), regularizers.R1(weight=0.001)),
     "relativistic, R1 and R2": lambda: _penalised(
-        objectives.relativistic(), regularizers.R1(weight=0.01), regularizers.R2(weight=0.01)
+        objectives.relativistic(), regularizers.R1(weight=0.001), regularizers.R2(weight=0.001)
     ),
     "wasserstein, gradient penalty": lambda: _penalised(
         objectives.wasserstein(), regularizers.GradientPenalty(weight=0.1)
