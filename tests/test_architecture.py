@@ -50,6 +50,7 @@ ALLOWED = {
     "metrics/authenticity": {"errors", "metrics.neighbours"},
     "metrics/frechet": {"errors", "metrics.heaps"},
     "metrics/inception_score": {"errors", "metrics.heaps"},
+    "metrics/kernel": {"errors", "metrics.heaps"},
     "metrics/modes": {"errors", "metrics.heaps"},
     "metrics/pairs": {"metrics.heaps"},
     "metrics/manifold": {"errors", "metrics.heaps", "metrics.pairs"},
@@ -107,9 +108,8 @@ ALLOWED = {
     "cost": {"durable", "report.page"},
     "copies": LEAVES
     | {"folder", "metrics", "data.holding", "data.store", "data.verdicts", "report.copying", "report.grids"},
-    "runs": LEAVES
-    | {"copies", "cost", "evaluation.shown", "folder", "report", "sample", "restoring", "picture_files"}
-    | {"data.degrade"},
+    "contents": LEAVES | {"copies", "cost", "evaluation.shown", "folder", "report.page", "sample"},
+    "runs": LEAVES | {"contents", "folder", "report.page", "sample", "restoring", "picture_files", "data.degrade"},
     "judge": LEAVES
     | {"judge", "folder", "metrics.proportions", "data.holding", "report.grids", "report.pictures", "runs"},
     "scoring": {"errors", "randomness", "data", "evaluation", "folder", "runs", "settings", "_version"},

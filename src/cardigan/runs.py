@@ -8,26 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
+from cardigan.contents import Opened, contents
 from cardigan.contracts import GeneratorNetwork
-from cardigan.copies import likeness
-from cardigan.cost import read_cost, told
 from cardigan.data.degrade import parse
 from cardigan.errors import CardiganError
-from cardigan.evaluation.shown import scores_of
 from cardigan.folder import RunFolder, read_lines
 from cardigan.picture_files import read_picture
-from cardigan.pixels import to_float
 from cardigan.randomness import generator as random_generator
-from cardigan.report.page import MOST_CLASSES, Contents, duration, write
+from cardigan.report.page import Contents, write
 from cardigan.restoring import restore
-from cardigan.sample import draw, interpolation, latents_for, load_generator
-
-COMPARED = 12
-"""Restored pieces in a report."""
-REPORTED = 64
-"""Generated images in a report."""
+from cardigan.sample import draw, latents_for, load_generator
 
 
 def load(path: str | Path) -> "Run":
@@ -52,7 +43,7 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.folder = RunFolder(Path(path))
         self.config: dict[str, Any] = self.folder.read_config()
-        self._loaded: dict[Path, tuple[GeneratorNetwork, dict[str, Any]]] = {}
+        self._loaded: dict[Path, Opened] = {}
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder.path)!r})"
@@ -159,7 +150,7 @@ class Run:
         """Write ``report.html`` anew and return its path."""
         return write(self._contents(), self.path)
 
-    def _opened(self, folder: Path | None = None) -> tuple[GeneratorNetwork, dict[str, Any]]:
+    def _opened(self, folder: Path | None = None) -> Opened:
         """A published generator, by default the one that was kept, and its facts."""
         folder = folder or self.folder.generator
         if folder not in self._loaded:
@@ -198,93 +189,10 @@ class Run:
         raise CardiganError(f"There is no class {label!r}. Known: {', '.join(names)}.")
 
     def _contents(self) -> Contents:
-        shown = self._restored() if "degrade" in self._opened()[1] else self._drawn()
-        return Contents(
-            title=self.path.resolve().name,
-            summary=self._summary(),
-            settings={"request": self.config["request"], "recipe": self.config["resolved"]},
-            data=self.config["data"],
-            snapshots=self._snapshots(),
-            records=self.records,
-            notes=[*self.config["because"], *(event["text"] for event in read_events(self.folder))],
-            command=self.config["command"],
-            version=self.config["version"],
-            **shown,
-        )
-
-    def _drawn(self) -> dict[str, Any]:
-        """What a report shows of a generator that draws from latents."""
-        network, facts = self._opened()
-        names, per_class = list(facts.get("classes", {})), None
-        if names:
-            shown = range(min(len(names), MOST_CLASSES))
-            per_class = np.stack([self.sample(8, seed=1, label=place) for place in shown])
-        real = self.folder.samples / "real.npy"
-        generated = self.sample(REPORTED)
-        return {
-            "real": np.load(real, allow_pickle=False) if real.exists() else generated[:0],
-            "generated": generated,
-            "interpolation": interpolation(network),
-            "per_class": per_class,
-            "class_names": names,
-            "scores": scores_of(self.path, facts["sha256"]),
-            "trials": self._trials("kid", facts),
-            "likeness": likeness(
-                self.folder, self.config, facts["sha256"], lambda count, seed: self.sample(count, seed=seed)
-            ),
-        }
-
-    def _restored(self) -> dict[str, Any]:
-        """What a report shows of a generator that restores: held-out pieces as given, between, restored and true."""
-        network, facts = self._opened()
-        paths = [self.folder.samples / f"{name}.npy" for name in ("given", "true")]
-        if missing := [path for path in paths if not path.exists()]:
-            raise CardiganError(
-                f"{missing[0]} is missing, so a report has no pictures to compare. Bring it back from a copy of the "
-                f"run; its generator works without it."
-            )
-        given, true = (np.load(path, allow_pickle=False) for path in paths)
-        chosen = np.linspace(0, len(true) - 1, min(COMPARED, len(true))).round().astype(int)
-        given, true = given[chosen], true[chosen]
-        source = to_float(torch.from_numpy(given))
-        columns = [("as given", given), ("restored", draw(network, source)), ("true", true)]
-        if (self.folder.pretrained / "config.json").exists():
-            before, about = self._opened(self.folder.pretrained)
-            if about["sha256"] != facts["sha256"]:
-                columns.insert(1, ("before the game", draw(before, source)))
-        return {"real": true[:0], "generated": true[:0], "comparison": columns, "trials": self._trials("psnr", facts)}
-
-    def _trials(self, measure: str, facts: dict[str, Any]) -> list[dict[str, Any]]:
-        """What was measured in training, and which of it was kept."""
-        lines = [line for line in read_lines(self.folder.trials) if measure in line]
-        return [line | {"best": line["images"] == facts["images"]} for line in lines]
-
-    def _summary(self) -> list[tuple[str, str]]:
-        records, config = self.records, self.config
-        last = records[-1] if records else {"images": 0, "seconds": 0.0}
-        height, width, channels = config["shape"]
-        weights = {name: f"{count:,}" for name, count in config["parameters"].items()}
-        undone = self._opened()[1].get("degrade")
-        return [
-            ("Recipe", config["request"]["recipe"]),
-            *([("Undoes", undone)] if undone else []),
-            ("Data", f"{config['data']['count']:,} images from {config['data']['source']}"),
-            ("Size", f"{width} x {height}, {channels} channel{'s' if channels > 1 else ''}"),
-            ("Images seen", f"{last['images']:,}"),
-            ("Training time", duration(last["seconds"])),
-            *told(read_cost(self.path / "cost.json"), records),
-            ("Device", config["device"]),
-            ("Parameters", f"generator {weights['generator']}, discriminator {weights['discriminator']}"),
-        ]
-
-    def _snapshots(self) -> list[tuple[int, np.ndarray]]:
-        paths = sorted(path for path in self.folder.samples.glob("*.png") if path.stem.isdigit())
-        frames = []
-        for path in paths:
-            with Image.open(path) as picture:
-                pixels = np.asarray(picture)
-            frames.append((int(path.stem), pixels[:, :, None] if pixels.ndim == 2 else pixels))
-        return frames
+        kept, pretrained = self._opened(), self.folder.pretrained
+        before = self._opened(pretrained) if (pretrained / "config.json").exists() else None
+        events = read_events(self.folder)
+        return contents(self.folder, self.config, kept, before=before, sample=self.sample, events=events)
 
 
 def read_events(folder: RunFolder) -> list[dict[str, Any]]:
