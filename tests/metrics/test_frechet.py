@@ -174,14 +174,14 @@ def test_infinitely_many_images_have_no_bias():
 
 
 def test_infinite_is_a_line_over_one_over_n():
-    """Spelt out with SciPy and least squares, with the same draws."""
+    """Spelt out with SciPy and least squares, with the same lots: of each number as many heaps as there are."""
     rng = np.random.default_rng(6)
     real, fake = rng.normal(size=(90, 3)), rng.normal(0.5, 1, size=(120, 3))
     again = np.random.default_rng(7)
     table = []
-    for count in (20, 45, 70, 95, 120):
-        chosen = again.choice(120, count, replace=False)
-        table.append((1.0, 1 / count, by_scipy(real, fake[chosen])))
+    for count, heaps in ((20, 6), (45, 2), (70, 1), (95, 1), (120, 1)):
+        order = again.permutation(120)[: heaps * count].reshape(heaps, count)
+        table.append((1.0, 1 / count, np.mean([by_scipy(real, fake[chosen]) for chosen in order])))
     rows = np.array(table)
     expected = np.linalg.lstsq(rows[:, :2], rows[:, 2])[0][0]
     found = infinite(real, fake, points=5, fewest=20, rng=np.random.default_rng(7))
@@ -190,12 +190,54 @@ def test_infinite_is_a_line_over_one_over_n():
     assert found != infinite(real, fake, points=5, fewest=20, rng=np.random.default_rng(8))
 
 
-@pytest.mark.parametrize(("count", "fewest"), [(60, 6), (20, 3)])
-def test_by_default_a_line_starts_at_a_tenth_or_above_the_features(count, fewest):
-    real, fake = FINE[:, :2], np.random.default_rng(8).normal(size=(count, 2))
-    explicit = infinite(real, fake, fewest=fewest, rng=np.random.default_rng(1))
-    assert infinite(real, fake, rng=np.random.default_rng(1)) == explicit
-    assert infinite(real, fake, fewest=fewest + 1, rng=np.random.default_rng(1)) != explicit
+@pytest.mark.parametrize("count", [60, 61])
+def test_by_default_all_images_and_both_halves_are_measured(count):
+    """A line through two points is a closed form: twice what all have less what a half has, where both are exact."""
+    real, fake = FINE, np.random.default_rng(8).normal(size=(count, 3))
+    rng = np.random.default_rng(1)
+    halves = rng.permutation(count)[:60].reshape(2, 30)
+    half, whole = np.mean([by_scipy(real, fake[chosen]) for chosen in halves]), by_scipy(real, fake)
+    expected = whole + (whole - half) * (1 / count) / (1 / 30 - 1 / count)
+    assert infinite(real, fake, rng=np.random.default_rng(1)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_in_one_dimension_infinite_is_expected_where_it_should_be():
+    """Of n numbers, the squared mean is 1/n and the deviation c4(n), so the distance is 2 - 2 c4(n) + 1/n."""
+
+    def expected(n):
+        return 2 + 1 / n - 2 * math.sqrt(2 / (n - 1)) * math.exp(math.lgamma(n / 2) - math.lgamma((n - 1) / 2))
+
+    rng = np.random.default_rng(10)
+    found = [infinite(known([0], [[1]]), rng.normal(size=(20, 1)), rng=rng) for _ in range(1000)]
+    error = np.std(found) / math.sqrt(len(found))
+    assert np.mean(found) == pytest.approx(2 * expected(20) - expected(10), abs=4 * error)
+    assert error < expected(20) / 20
+    assert abs(2 * expected(20) - expected(10)) < expected(20) / 30
+
+
+def test_few_images_for_their_features_are_extrapolated_better_from_half_than_from_a_tenth():
+    """Of five times as many images as features, with the moments of the truth as real ones: 0 is right."""
+    real, rng = known(np.zeros(24), np.eye(24)), np.random.default_rng(11)
+    heaps = [rng.normal(size=(120, 24)) for _ in range(40)]
+    plain, ours, tenth = (
+        np.array([measure(fake) for fake in heaps])
+        for measure in (
+            lambda fake: frechet_distance(real, fake),
+            lambda fake: infinite(real, fake, rng=rng),
+            lambda fake: infinite(real, fake, points=15, fewest=25, rng=rng),
+        )
+    )
+    assert abs(ours.mean()) < 0.12 * plain.mean()
+    assert abs(tenth.mean()) > 0.2 * plain.mean()
+    assert ours.std() < 2 * plain.std()
+
+
+def test_infinite_takes_away_what_generated_images_add_and_leaves_what_real_ones_do():
+    """Of 2.2 between two samples of 1,000 each side adds half; against the moments of the truth nothing is left."""
+    rng = np.random.default_rng(12)
+    real, fake = rng.normal(size=(2, 1000, 64))
+    assert infinite(real, fake, rng=rng) == pytest.approx(1.1, abs=0.15)
+    assert infinite(known(np.zeros(64), np.eye(64)), fake, rng=rng) == pytest.approx(0, abs=0.15)
 
 
 FINE = np.random.default_rng(9).normal(size=(40, 3))
@@ -254,7 +296,7 @@ def test_what_are_no_moments_is_said(mean, covariance, expected):
 @pytest.mark.parametrize(
     ("fake", "options", "expected"),
     [
-        (FINE, {"points": 1}, "A line takes at least 2 points, got points=1. Usual is points=15"),
+        (FINE, {"points": 1}, "A line takes at least 2 points, got points=1. Usual is points=2"),
         (
             FINE,
             {"fewest": 3},
@@ -262,7 +304,7 @@ def test_what_are_no_moments_is_said(mean, covariance, expected):
             "Generate more, or read the kernel distance",
         ),
         (FINE, {"fewest": 21}, "here from 21 up to 40 generated"),
-        (FINE[:7], {}, "here from 4 up to 7 generated"),
+        (FINE[:7], {}, "here from 3 up to 7 generated"),
         (FINE[:, :2], {}, "There are 3 features of a real image and 2"),
     ],
 )

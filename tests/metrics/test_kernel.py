@@ -129,11 +129,11 @@ FINE = np.ones((4, 3))
 @pytest.mark.parametrize(
     ("real", "fake", "options", "expected"),
     [
-        (np.ones((1, 3)), FINE, {}, "there are 1 real ones. Measure more images"),
-        (FINE, np.ones((0, 3)), {}, "there are 0 fake ones"),
-        (FINE, np.ones((4, 2)), {}, "Real images have 3 features each, fake ones 2. Extract both with the same"),
-        (FINE, np.array([[1, 2, math.nan], [0, math.inf, 0], [1, 1, 1]]), {}, "2 of 3 fake images have features that"),
-        (np.ones(3), FINE, {}, r"shape \(N, F\), those of real images have \(3,\)"),
+        (np.ones((1, 3)), FINE, {}, r"^This takes at least 2 real images, and there are 1\. Add some\.$"),
+        (FINE, np.ones((0, 3)), {}, "at least 2 generated images, and there are 0"),
+        (FINE, np.ones((4, 2)), {}, "There are 3 features of a real image and 2 of a generated one. Use one extractor"),
+        (FINE, [[1, 2, math.nan], [0, math.inf, 0], [1, 1, 1]], {}, "Features of 2 of 3 generated images are not fin"),
+        (np.ones(3), FINE, {}, r"Features have the shape \(N, F\), one row an image; real ones have \(3,\)"),
         (FINE, FINE, {"subsets": 0}, "at least 1 subset of at least 2 images, got subsets=0, size=1000"),
         (FINE, FINE, {"size": 1}, "got subsets=100, size=1"),
     ],
@@ -177,7 +177,7 @@ def test_an_error_takes_four_of_each_in_two_groups(real, fake, groups):
         with_error(np.zeros((real, 2)), np.zeros((fake, 2)), groups=groups)
     assert str(caught.value) == (
         f"How sure a kernel distance is can be told from 4 images of each kind in 2 groups or more, got {real} real "
-        f"and {fake} fake ones in {groups}. Measure more images."
+        f"and {fake} generated ones in {groups}. Measure more images."
     )
     with pytest.raises(CardiganError, match="not finite"):
         with_error(np.full((9, 2), np.nan), np.zeros((9, 2)))

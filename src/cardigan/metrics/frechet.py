@@ -7,8 +7,8 @@ many images, on the same extractor. Below about 10,000 images look at the kernel
 Source: *GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium*, Heusel, Ramsauer,
 Unterthiner, Nessler and Hochreiter, 2017; the closed form: *The Fréchet Distance between Multivariate Normal
 Distributions*, Dowson and Landau, 1982; ``infinite``: *Effectively Unbiased FID and Inception Score and Where to Find
-Them*, Chong and Forsyth, 2020; merging: *Updating Formulae and a Pairwise Algorithm for Computing Sample Variances*,
-Chan, Golub and LeVeque, 1979.
+Them*, Chong and Forsyth, 2020, by halves as in *Notes on Bias in Estimation*, Quenouille, 1956; merging: *Updating
+Formulae and a Pairwise Algorithm for Computing Sample Variances*, Chan, Golub and LeVeque, 1979.
 """
 
 import math
@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cardigan.errors import CardiganError
-from cardigan.metrics.heaps import Values, alike, blocks, heap
+from cardigan.metrics.heaps import Heap, Values, alike, blocks, heap
 
-POINTS = 15
-"""Numbers of images at which ``infinite`` measures, as its authors do."""
+POINTS = 2
+"""Numbers of images at which ``infinite`` measures."""
 ROUNDING = 1e-6
 """How far below 0, as a share of the largest, an eigenvalue may lie: so far that of a covariance that was stored in
 single precision does. What lies below 0 counts as 0."""
@@ -126,12 +126,17 @@ def infinite(
 
     Numbers of generated images cease to matter, those of real ones do not: give all of them, and the same each time.
 
+    The bias is a line over 1/n only where images are many more than features. Near as many, it grows faster, and the
+    line ends too low: of 10 times as many images as independent features, the authors' 15 points from a tenth on take
+    away a third more than the bias. All images and both halves of them, the default, take away a twentieth more, and
+    stray as little from draw to draw at a fifth of the cost.
+
     Args:
         real: features (N, F) of real images, an iterator over chunks of them, or their moments.
         fake: features (M, F) of generated ones, all that there are.
         points: numbers of images, evenly spaced up to all, at which the distance is measured.
-        fewest: the smallest of them, more than F; None is a tenth of the images where that is enough.
-        rng: draws the images of each measurement.
+        fewest: the smallest of them, more than F; None is half of the images.
+        rng: deals the images out; at each point as many heaps are measured as there are without a common image.
 
     Returns:
         In squared units of a feature. It is an estimate, which may be negative where the distance is about 0.
@@ -150,7 +155,7 @@ def infinite(
     known, values = _normal("real", real), heap("generated", fake, least=2)
     alike(known[0], values)
     features = values.shape[1]
-    least = max(features + 1, len(values) // 10) if fewest is None else fewest
+    least = len(values) // 2 if fewest is None else fewest
     if points < 2:
         raise CardiganError(f"A line takes at least 2 points, got points={points}. Usual is points={POINTS}.")
     if least <= features or len(values) < 2 * least:
@@ -160,9 +165,14 @@ def infinite(
             f"kernel distance, which does not depend on their number."
         )
     counts = np.linspace(least, len(values), points).round().astype(int)
-    drawn = (values[rng.choice(len(values), count, replace=False)] for count in counts)
-    found = [_distance(known, _normal("generated", some)) for some in drawn]
+    found = [_mean_distance(known, values[rng.permutation(len(values))], count) for count in counts]
     return float(np.polyfit(1 / counts, found, 1)[1])
+
+
+def _mean_distance(known: tuple[Values, Values], values: Heap, count: int) -> float:
+    """The mean distance of heaps of ``count`` of the values, one after the other."""
+    tops = range(0, len(values) - count + 1, count)
+    return float(np.mean([_distance(known, _normal("generated", values[top : top + count])) for top in tops]))
 
 
 def _chunks(features: npt.ArrayLike | Iterator[npt.ArrayLike]) -> Iterator[Values]:

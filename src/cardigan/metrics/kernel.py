@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cardigan.errors import CardiganError
+from cardigan.metrics.heaps import Values, alike, heap
 
-Values = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
 
 DEGREE = 3
@@ -52,8 +52,12 @@ def kernel_distance(
         >>> kernel_distance(real, fake, rng=np.random.default_rng(0))
         (-2.375, 0.0)
     """
-    ours, theirs = np.asarray(real, dtype=np.float64), np.asarray(fake, dtype=np.float64)
-    _check(ours, theirs, subsets, size)
+    ours, theirs = _heaps(real, fake)
+    if subsets < 1 or size < 2:
+        raise CardiganError(
+            f"The kernel distance takes at least 1 subset of at least 2 images, got subsets={subsets}, size={size}. "
+            f"Usual are subsets=100, size=1000."
+        )
     size = min(size, len(ours), len(theirs))
     if size == len(ours) == len(theirs):
         return _discrepancy(ours, theirs), 0.0
@@ -87,15 +91,14 @@ def with_error(real: npt.ArrayLike, fake: npt.ArrayLike, *, groups: int = 10) ->
         >>> value, kernel_distance(real, fake, rng=np.random.default_rng(0))[0], error
         (0.0, 0.0, 0.0)
     """
-    ours, theirs = np.asarray(real, dtype=np.float64), np.asarray(fake, dtype=np.float64)
-    _check(ours, theirs, subsets=1, size=2)
+    ours, theirs = _heaps(real, fake)
     if min(len(ours), len(theirs), 2 * groups) < 4:
         raise CardiganError(
             f"How sure a kernel distance is can be told from 4 images of each kind in 2 groups or more, got "
-            f"{len(ours)} real and {len(theirs)} fake ones in {groups}. Measure more images."
+            f"{len(ours)} real and {len(theirs)} generated ones in {groups}. Measure more images."
         )
     groups = min(groups, len(ours), len(theirs))
-    mine, other = (np.arange(len(heap)) % groups for heap in (ours, theirs))
+    mine, other = (np.arange(len(side)) % groups for side in (ours, theirs))
     distances = _without(ours, mine, theirs, other, groups)
     value, left = distances[0], distances[1:]
     return float(value), float(np.sqrt((groups - 1) / groups * ((left - left.mean()) ** 2).sum()))
@@ -130,9 +133,9 @@ def _left(table: npt.NDArray[Any]) -> Values:
 def _discrepancy(ours: Values, theirs: Values) -> float:
     """The unbiased estimate of MMD²: a vector is compared with every other one, never with itself."""
     within = 0.0
-    for heap in (ours, theirs):
-        with_itself = float(_kernel((heap**2).sum(axis=1), heap.shape[1]).sum())
-        within += (_total(heap, heap) - with_itself) / (len(heap) * (len(heap) - 1))
+    for side in (ours, theirs):
+        with_itself = float(_kernel((side**2).sum(axis=1), side.shape[1]).sum())
+        within += (_total(side, side) - with_itself) / (len(side) * (len(side) - 1))
     return within - 2 * _total(ours, theirs) / (len(ours) * len(theirs))
 
 
@@ -147,28 +150,9 @@ def _kernel(products: Values, features: int) -> Values:
     return (products / features + 1.0) ** DEGREE
 
 
-def _check(ours: Values, theirs: Values, subsets: int, size: int) -> None:
-    for name, heap in (("real", ours), ("fake", theirs)):
-        if heap.ndim != 2 or not heap.shape[-1]:
-            raise CardiganError(f"Features have the shape (N, F), those of {name} images have {heap.shape}.")
-        if len(heap) < 2:
-            raise CardiganError(
-                f"The kernel distance compares images with others of their own kind, so it takes at least 2 of each; "
-                f"there are {len(heap)} {name} ones. Measure more images."
-            )
-        if not np.isfinite(heap).all():
-            broken = int(np.count_nonzero(~np.isfinite(heap).all(axis=1)))
-            raise CardiganError(
-                f"{broken} of {len(heap)} {name} images have features that are not finite. Look at those images: the "
-                f"generator may have diverged."
-            )
-    if ours.shape[1] != theirs.shape[1]:
-        raise CardiganError(
-            f"Real images have {ours.shape[1]} features each, fake ones {theirs.shape[1]}. Extract both with the same "
-            f"network or descriptor."
-        )
-    if subsets < 1 or size < 2:
-        raise CardiganError(
-            f"The kernel distance takes at least 1 subset of at least 2 images, got subsets={subsets}, size={size}. "
-            f"Usual are subsets=100, size=1000."
-        )
+def _heaps(real: npt.ArrayLike, fake: npt.ArrayLike) -> tuple[Values, Values]:
+    """Both heaps in double precision, once they can be compared: each image with another one of its own kind."""
+    named = {"real": real, "generated": fake}
+    ours, theirs = (heap(name, side, least=2).astype(np.float64, copy=False) for name, side in named.items())
+    alike(ours, theirs)
+    return ours, theirs
