@@ -164,6 +164,41 @@ def test_the_loop_equals_a_plain_one(make, order, every):
             torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
 
 
+@dataclass(frozen=True)
+class Unfused:
+    """Adam, reading each weight's gradient wherever it lies in memory."""
+
+    def __call__(self, parameters):
+        return torch.optim.Adam(parameters, lr=1e-2, betas=(0.0, 0.9), fused=False)
+
+
+def test_fused_steps_are_those_of_a_plain_optimizer_wherever_gradients_lie_in_memory(monkeypatch):
+    """Those of penalties come transposed, and a fused step on a CPU would take each for another weight's."""
+    transposed, grad = [], torch.autograd.grad
+
+    def watched(total, weights, **settings):
+        found = grad(total, weights, **settings)
+        if isinstance(weights, list):
+            transposed.extend(
+                one for one, weight in zip(found, weights, strict=True) if one.stride() != weight.stride()
+            )
+        return found
+
+    monkeypatch.setattr(torch.autograd, "grad", watched)
+    ends = []
+    for optimizer in (Adam(1e-2, 0.0, 0.9), Unfused()):
+        torch.manual_seed(0)
+        networks = (models.dcgan.Generator, {"latent": 8}), (models.dcgan.Discriminator, {})
+        made = (kind(size=16, channels=1, width=4, **settings) for kind, settings in networks)
+        gan = GAN(*made, objectives.non_saturating(), terms=(regularizers.R1(weight=1.0),))
+        start = {name: weight.detach().clone() for name, weight in gan.discriminator.named_parameters()}
+        train(Training(gan, optimizers=optimizer), together(), 1, data=Images(classes=0))
+        ends.append({name: weight.detach() - start[name] for name, weight in gan.discriminator.named_parameters()})
+    assert transposed
+    for name, moved in ends[1].items():
+        torch.testing.assert_close(ends[0][name], moved, rtol=1e-3, atol=1e-6, msg=name)
+
+
 def test_projections_act_after_each_step_of_their_player():
     gan = connected(projections=(regularizers.WeightClipping(0.02),))
     plain = Training(copy.deepcopy(replace(gan, projections=())), optimizers=Adam(1e-2))

@@ -156,7 +156,7 @@ class Training:
             losses = {name: float(value.detach()) for name, value in played.losses.items()}
             raise NonFiniteError(player, losses, progress, [] if batch.indices is None else batch.indices.tolist())
         for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = gradient
+            weight.grad = None if gradient is None else laid_out(gradient, weight)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         for projection in self.gan.projections:
@@ -167,6 +167,15 @@ class Training:
             new, old = played.losses["adversarial"].detach(), progress.smoothed.get(player)
             share = max(0.1, 1 / progress.steps[player])
             progress.smoothed[player] = new if old is None else old + share * (new - old)
+
+
+def laid_out(gradient: Tensor, weight: Tensor) -> Tensor:
+    """A gradient whose numbers lie in memory as the weight's do.
+
+    ``backward`` would see to that, ``grad`` does not: those of penalties and of flipped or transposed kernels come
+    transposed, and fused optimizers on a CPU (torch 2.13) read them in the order of memory, each for another weight.
+    """
+    return gradient if gradient.stride() == weight.stride() else torch.empty_like(weight).copy_(gradient)
 
 
 Kept = list[tuple[nn.Module, str, Tensor, Tensor]]
