@@ -70,7 +70,7 @@ def compare(*cards: Path, metric: str = "kid") -> None:
     cards
         Runs that were evaluated, or score cards.
     metric
-        kid, fd, precision, recall, density, coverage, authenticity or is.
+        kid, fd, fd-infinity, precision, recall, density, coverage, authenticity or is.
     """
     from cardigan.evaluation.ranking import compare as rank
     from cardigan.evaluation.words import ranked

@@ -25,6 +25,7 @@ PROTOCOL = Protocol(
     labels="as in the data",
     seeds=(7,),
     neighbours=5,
+    points=2,
 )
 
 

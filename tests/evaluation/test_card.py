@@ -25,6 +25,7 @@ OTHER = {
     "labels": "none",
     "seeds": (8,),
     "neighbours": 3,
+    "points": 15,
     "version": 99,
 }
 

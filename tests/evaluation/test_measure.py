@@ -127,7 +127,8 @@ def test_the_protocol_says_how_was_measured(real, pictures, knows_colours, cache
     assert found == measure(parts, real, knows_colours, origin=origin, cache=cache).protocol
     assert (found.extractor, found.digest, found.preprocessing) == ("colours", "c" * 64, "as they are")
     assert (found.device, found.shape, found.reference, found.real) == ("cpu", (32, 32, 3), "held-out", 120)
-    assert (found.generated, found.compared, found.parts, found.neighbours) == (340, 340, 3, 5)
+    assert (found.generated, found.compared, found.parts) == (340, 340, 3)
+    assert (found.neighbours, found.points) == (5, 2)
     assert (found.weights, found.truncation, found.labels, found.seeds) == ("averaged", 1.0, "as in the data", (7,))
     fewer = measure(parts, Real(real.training[:200], real.held_out), knows_colours, origin=origin, cache=cache).protocol
     assert found.differences(fewer) == [("compared", 340, 200)]
@@ -146,6 +147,19 @@ def test_few_held_out_images_are_not_measured_against(real, pictures, knows_colo
     assert (None in floors) == (reference == "training")
     names = [finding.name for finding in found.findings]
     assert ("no floor" in names, "few real images" in names) == (reference == "training", reference == "held-out")
+
+
+def test_the_card_has_every_score_in_its_order(real, pictures, knows_colours, cache):
+    found = measure(split(pictures(3 * COUNT, seed=1)[0]), real, knows_colours, cache=cache).scores
+    assert [score.metric for score in found] == [
+        *("kid", "fd", "fd-infinity", "precision", "recall", "density", "coverage", "authenticity", "is"),
+    ]
+    plain, endless = found[1:3]
+    assert 0 < endless.value < plain.value
+    assert endless.floor < plain.floor
+    through = measure(split(pictures(3 * COUNT, seed=1)[0]), real, gradients(), cache=cache).scores[2]
+    assert (through.metric, through.value) == ("fd-infinity", None)
+    assert through.note.startswith("not given: of 440 features it takes 441 real and 882 generated images or more, and")
 
 
 def test_classes_are_measured_where_they_were_drawn(real, pictures, knows_colours, cache):

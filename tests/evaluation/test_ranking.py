@@ -23,6 +23,18 @@ def test_lower_is_first_where_low_is_better_and_last_where_high_is(card):
     assert ([each.subject for each in ranking.cards], ranking.metric) == (["b", "a"], "recall")
 
 
+def test_an_extrapolated_distance_ranks_below_0_too(card):
+    cards = [
+        card(name, scores=(Score("fd-infinity", value, 0.5, 0.2, "low"),))
+        for name, value in (("a", 0.4), ("b", -0.3), ("c", 9.0))
+    ]
+    ranking = compare(cards, metric="fd-infinity")
+    assert [each.subject for each in ranking.cards] == ["b", "a", "c"]
+    assert "b and a are within noise of each other." in ranking.remarks
+    other = card("d", scores=cards[0].scores, protocol={"points": 15})
+    assert "They differ in points: 2 and 15. Measure both again" in message([cards[0], other], metric="fd-infinity")
+
+
 def test_another_protocol_is_refused_and_its_fields_are_named(card):
     other = card("runs/b", protocol={"extractor": "inception", "digest": "e" * 64, "generated": 500})
     told = message([card(), card("runs/c"), other])

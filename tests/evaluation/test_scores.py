@@ -7,12 +7,13 @@ from cardigan.evaluation import scores
 from cardigan.evaluation.extractors_contract import Seen
 from cardigan.evaluation.scores import Looks
 from cardigan.metrics.authenticity import authenticity
-from cardigan.metrics.frechet import frechet_distance
+from cardigan.metrics.frechet import frechet_distance, infinite
 from cardigan.metrics.inception_score import inception_score
 from cardigan.metrics.kernel import kernel_distance
 from cardigan.metrics.manifold import manifold
 
 WIDTH = 6
+SINGLE = (scores.kernel, scores.frechet, scores.extrapolated, scores.authentic)
 
 
 def heap(count, seed, shift=0.0, classes=0):
@@ -44,8 +45,8 @@ def test_the_mean_and_the_spread_are_those_of_the_parts():
 
 def test_one_part_has_no_spread():
     given = looks(mine=(50,))
-    every = [scores.kernel(given), scores.frechet(given), *scores.manifolds(given)[0], scores.authentic(given)]
-    assert [score.spread for score in every] == [None] * 7
+    every = [score(given) for score in SINGLE] + scores.manifolds(given)[0]
+    assert [score.spread for score in every] == [None] * 8
     assert None not in [score.value for score in every]
 
 
@@ -103,8 +104,8 @@ def test_the_kernel_distance_is_of_every_sample():
 
 def test_without_held_out_images_there_is_no_floor():
     given = looks(held_out=False, theirs=120)
-    every = [scores.kernel(given), scores.frechet(given), *scores.manifolds(given)[0], scores.authentic(given)]
-    assert [score.floor for score in every] == [None] * 7
+    every = [score(given) for score in SINGLE] + scores.manifolds(given)[0]
+    assert [score.floor for score in every] == [None] * 8
     assert given.compared == 200
 
 
@@ -117,6 +118,47 @@ def test_a_frechet_distance_of_no_more_images_than_features_is_not_given(mine, t
         "the kernel distance"
     )
     assert scores.frechet(looks(mine=(7,), theirs=7, learnt=7)).value is not None
+
+
+def test_a_known_distance_is_extrapolated_to():
+    """Of samples moved by 0.5 along six features, 6 x 0.5²; against so many real images only samples have a bias."""
+    plain, found = [], []
+    theirs, learnt = heap(20_000, 998), heap(50, 997)
+    for seed in range(0, 120, 3):
+        given = Looks([heap(50, seed + place, 0.5) for place in range(3)], theirs, learnt, held_out=True)
+        plain.append(scores.frechet(given))
+        found.append(scores.extrapolated(given))
+    assert {score.metric for score in found} == {"fd-infinity"}
+    assert np.mean([score.value for score in found]) == pytest.approx(1.5, abs=0.1)
+    assert np.mean([score.value for score in plain]) > 1.5 + 0.25
+    assert found[0].note == (
+        "extrapolated to infinitely many generated images; the number of real ones, 20,000, still counts, so compare "
+        "no others; it may be negative"
+    )
+
+
+def test_an_extrapolated_distance_is_of_each_part_and_its_floor_of_as_many():
+    given = looks()
+    theirs = given.theirs.features
+    found = scores.extrapolated(given)
+    values = [infinite(theirs, evenly(part.features, 120), rng=np.random.default_rng(0)) for part in given.mine]
+    # Other halves: they differ by less than the floor is away.
+    assert found.value == pytest.approx(np.mean(values), rel=0.05)
+    assert found.spread == pytest.approx(np.std(values, ddof=1), rel=0.5)
+    assert found.floor == pytest.approx(infinite(theirs, given.floor, rng=np.random.default_rng(0)), abs=0.1)
+    assert abs(found.floor) < 0.2 * found.value
+    assert found == scores.extrapolated(given)
+
+
+@pytest.mark.parametrize(("mine", "theirs", "learnt"), [(13, 100, 100), (100, 6, 100), (100, 100, 13), (13, 6, 100)])
+def test_an_extrapolated_distance_takes_more_images_than_features_in_either_half(mine, theirs, learnt):
+    found = scores.extrapolated(looks(mine=(mine,), theirs=theirs, learnt=learnt))
+    assert (found.metric, found.value, found.spread, found.floor) == ("fd-infinity", None, None, None)
+    assert found.note == (
+        f"not given: of 6 features it takes 7 real and 14 generated images or more, and there are {theirs} and "
+        f"{min(mine, learnt)}; read the kernel distance"
+    )
+    assert scores.extrapolated(looks(mine=(14,), theirs=7, learnt=14)).value is not None
 
 
 @pytest.mark.parametrize(("count", "told"), [(9_999, True), (10_000, False)])

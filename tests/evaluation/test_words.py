@@ -26,7 +26,7 @@ def test_a_card_says_alarms_first_then_scores_then_the_rest(card):
         "  3 parts of 1,000 samples, 900 of each where their number counts (averaged weights, truncation 1, classes as "
         "in the data, seed 7) against 700 held-out images, 32x24, 3 channels\n",
         "  extractor dddddddddddd on cpu: 16x16\n",
-        "  k = 5 for precision, recall, density and coverage\n",
+        "  k = 5 for precision, recall, density and coverage; 2 points for the line to FD-infinity\n",
         f"  protocol {card().protocol.digest_of_all[:12]}: compare with nothing",
         "  As asked for.",
     ):
@@ -57,9 +57,18 @@ def test_many_classes_name_the_worst_and_the_best(card):
 @pytest.mark.parametrize("metric", NAMES)
 @pytest.mark.parametrize("extractor", ["inception", "inception-legacy", "dinov2", "own classifier"])
 def test_fid_is_inceptions_alone(metric, extractor):
-    assert ("(FID)" in title(Score(metric, 1.0, None, None, "low"), extractor)) == (
-        metric == "fd" and extractor == "inception"
+    assert ("FID" in title(Score(metric, 1.0, None, None, "low"), extractor)) == (
+        metric.startswith("fd") and extractor == "inception"
     )
+
+
+def test_both_frechet_distances_are_told_apart():
+    scores = [Score(metric, 1.0, None, None, "low") for metric in ("fd", "fd-infinity")]
+    assert [title(score, "inception") for score in scores] == [
+        "Fréchet distance (FID)",
+        "Fréchet distance (FID-infinity)",
+    ]
+    assert title(scores[1], "dinov2") == "Fréchet distance (FD-infinity)"
 
 
 def test_numbers():

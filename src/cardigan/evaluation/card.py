@@ -12,7 +12,7 @@ from cardigan.errors import CardiganError
 
 CARD = "scores.json"
 """A score card's name in a run's folder."""
-FORMAT = 1
+FORMAT = 2
 VERSION = 1
 """Of the measurement: raise it when the same images would get other numbers."""
 
@@ -41,6 +41,7 @@ class Protocol:
         labels: which classes were drawn: ``"as in the data"``, ``"none"`` or ``"as given"``.
         seeds: of the draws, or of the lots by which files were divided into parts.
         neighbours: which neighbour the balls of precision, recall, density and coverage reach to.
+        points: numbers of images through which the Fréchet distance is extrapolated.
         version: of the measurement.
     """
 
@@ -60,6 +61,7 @@ class Protocol:
     labels: str
     seeds: tuple[int, ...]
     neighbours: int
+    points: int
     version: int = VERSION
 
     @property

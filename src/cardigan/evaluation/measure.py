@@ -14,7 +14,7 @@ from cardigan.evaluation.cache import seen
 from cardigan.evaluation.card import Finding, Protocol, Score
 from cardigan.evaluation.extractors_arithmetic import gradients
 from cardigan.evaluation.extractors_contract import Extractor, Pixels, Seen, Values
-from cardigan.evaluation.scores import NEIGHBOURS, Looks
+from cardigan.evaluation.scores import NEIGHBOURS, POINTS, Looks
 from cardigan.metrics.manifold import Manifold
 
 FEWEST_HELD_OUT = 50
@@ -132,6 +132,7 @@ def measure(
         labels=origin.labels,
         seeds=origin.seeds,
         neighbours=NEIGHBOURS,
+        points=POINTS,
     )
     found = [
         *_limits(parts, real, extractor, origin),
@@ -143,6 +144,7 @@ def measure(
         (
             scores.kernel(looks),
             scores.frechet(looks),
+            scores.extrapolated(looks),
             *manifolds,
             scores.authentic(looks),
             *scores.inception(looks, extractor.name),

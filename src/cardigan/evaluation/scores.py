@@ -14,7 +14,7 @@ from cardigan.errors import CardiganError
 from cardigan.evaluation.card import Better, Score
 from cardigan.evaluation.extractors_contract import Seen, Values
 from cardigan.metrics.authenticity import authenticity
-from cardigan.metrics.frechet import frechet_distance
+from cardigan.metrics.frechet import frechet_distance, infinite, moments
 from cardigan.metrics.inception_score import inception_score
 from cardigan.metrics.kernel import kernel_distance
 from cardigan.metrics.manifold import Manifold, manifold
@@ -23,6 +23,8 @@ from cardigan.randomness import derive
 
 NEIGHBOURS = 5
 """For precision and recall: *Reliable Fidelity and Diversity Metrics for Generative Models*, Naeem et al., 2020."""
+POINTS = 2
+"""Numbers of images through which the Fréchet distance is extrapolated: all of a part, and half of them."""
 BIASED_BELOW = 10_000
 """Images below which the Fréchet distance is said to be biased."""
 FEWEST_OF_A_CLASS = 10
@@ -100,8 +102,36 @@ def frechet(looks: Looks) -> Score:
         )
     note = f"of {real:,} real and {looks.compared:,} generated images: it depends on both, so compare no others"
     note += "; biased with so few, so read the kernel distance first" * (count < BIASED_BELOW)
-    least = None if floor is None else frechet_distance(theirs, floor)
-    return _score("fd", [frechet_distance(theirs, part) for part in looks.few], least, "low", note)
+    known = moments(theirs)
+    least = None if floor is None else frechet_distance(known, floor)
+    return _score("fd", [frechet_distance(known, part) for part in looks.few], least, "low", note)
+
+
+def extrapolated(looks: Looks) -> Score:
+    """The Fréchet distance of infinitely many samples, where half of a part are more than features.
+
+    Of as many samples as the floor is of all the same: what the line misses the truth by depends on their number.
+    """
+    theirs, floor = looks.theirs.features, looks.floor
+    least, real = theirs.shape[1] + 1, len(theirs)
+    if real < least or looks.compared < 2 * least:
+        note = (
+            f"not given: of {least - 1:,} features it takes {least:,} real and {2 * least:,} generated images or more, "
+            f"and there are {real:,} and {looks.compared:,}; read the kernel distance"
+        )
+        return Score("fd-infinity", None, None, None, "low", note)
+    known = moments(theirs)
+
+    def distance(values: Values) -> float:
+        rng = np.random.default_rng(derive(0, "halves of the extrapolated Fréchet distance"))
+        return infinite(known, values, points=POINTS, rng=rng)
+
+    note = (
+        f"extrapolated to infinitely many generated images; the number of real ones, {real:,}, still counts, so "
+        f"compare no others; it may be negative"
+    )
+    values = [distance(part) for part in looks.few]
+    return _score("fd-infinity", values, None if floor is None else distance(floor), "low", note)
 
 
 def manifolds(looks: Looks) -> tuple[list[Score], tuple[list[Manifold], Manifold | None]]:

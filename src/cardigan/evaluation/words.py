@@ -8,6 +8,7 @@ from cardigan.evaluation.ranking import Ranking
 NAMES = {
     "kid": "kernel distance (KID) x 1,000",
     "fd": "Fréchet distance (FD)",
+    "fd-infinity": "Fréchet distance (FD-infinity)",
     "precision": "precision",
     "recall": "recall",
     "density": "density",
@@ -31,7 +32,7 @@ def title(score: Score, extractor: str) -> str:
         'Fréchet distance (FID)'
     """
     name = NAMES.get(score.metric, score.metric)
-    return name.replace("(FD)", "(FID)") if extractor == "inception" else name
+    return name.replace("(FD", "(FID") if extractor == "inception" else name
 
 
 def number(value: float | None, metric: str) -> str:
@@ -104,7 +105,7 @@ def protocol_lines(card: ScoreCard) -> list[str]:
         f"{parts}{protocol.generated:,} samples{fewer} ({', '.join(origin)}) against "
         f"{protocol.real:,} {protocol.reference} images, {height}x{width}, {channels} channel{'s' * (channels > 1)}",
         f"extractor {protocol.digest[:12]} on {protocol.device}: {protocol.preprocessing}",
-        f"k = {protocol.neighbours} for precision, recall, density and coverage",
+        f"k = {protocol.neighbours} for precision, recall, density and coverage; {protocol.points} points for the line to FD-infinity",
         f"protocol {protocol.digest_of_all[:12]}: compare with nothing that was measured by another one",
         *card.because,
     ]
