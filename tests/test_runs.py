@@ -261,6 +261,16 @@ def test_the_report_can_be_written_again(conditional):
     assert path.read_bytes() == before
 
 
+def test_the_report_notes_why_and_what_happened(plain, tmp_path):
+    run = load(shutil.copytree(plain.path, tmp_path / "run"))
+    add_event(run.folder, "resumed <here>", images=32)
+    contents = run._contents()
+    assert contents.notes == [*run.config["because"], "resumed <here>"]
+    assert contents.records == run.records
+    assert dict(contents.summary)["Images seen"] == "96"
+    assert "resumed &lt;here&gt;" in run.report().read_text(encoding="utf-8")
+
+
 def test_records_tell_the_history(conditional):
     images = [line["images"] for line in conditional.records]
     assert images == sorted(set(images))
