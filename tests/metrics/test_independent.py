@@ -74,7 +74,7 @@ def test_distances_are_clean_fids(heaps):
     real, fake = heaps
     moments = [value for heap in heaps for value in (heap.mean(axis=0), np.cov(heap, rowvar=False))]
     assert frechet_distance(real, fake) == pytest.approx(library.frechet_distance(*moments), rel=1e-3)
-    np.random.seed(0)  # noqa: NPY002 - its own source of chance
+    np.random.seed(0)
     theirs = library.kernel_distance(real[:1000], fake, num_subsets=1, max_subset_size=1000)
     ours, _ = kernel_distance(real[:1000], fake, subsets=1, size=1000, rng=np.random.default_rng(0))
     assert ours == pytest.approx(theirs, rel=1e-3)
