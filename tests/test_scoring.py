@@ -98,6 +98,24 @@ def test_a_run_is_measured_against_what_it_held_out(run):
     assert f"protocol {protocol.digest_of_all[:12]}" in page
 
 
+def test_all_that_was_held_out_counts_and_not_only_what_the_folder_keeps(run, tmp_path):
+    held = run.folder.samples / "held-out.npy"
+    before = evaluate(run.path, count=20, out=tmp_path / "a.json", **QUICK)
+    np.save(held, np.load(held)[:25])
+    after = evaluate(run.path, count=20, out=tmp_path / "b.json", **QUICK)
+    assert after.protocol.real == 60
+    assert (after.protocol, after.scores) == (before.protocol, before.scores)
+
+
+def test_of_many_held_out_images_some_are_drawn_by_lot(run, source, request, tmp_path, monkeypatch):
+    monkeypatch.setattr("cardigan.evaluation.gathering.MOST", 55)
+    before = evaluate(run.path, count=20, out=tmp_path / "a.json", **QUICK)
+    assert (before.protocol.reference, before.protocol.real) == ("held-out", 55)
+    request.getfixturevalue("gone")
+    after = evaluate(run.path, against=source, count=20, out=tmp_path / "b.json", **QUICK)
+    assert (after.protocol, after.scores) == (before.protocol, before.scores)
+
+
 def test_the_same_call_measures_the_same_and_another_seed_does_not(run, tmp_path):
     first, again, other = (
         evaluate(run.path, count=20, seed=seed, out=tmp_path / f"{place}.json", **QUICK)

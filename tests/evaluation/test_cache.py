@@ -60,6 +60,12 @@ def test_without_probabilities_none_are_kept(tmp_path):
     assert look.images == 10
 
 
+def test_what_was_seen_on_another_device_is_looked_at_again(extractor, look, tmp_path):
+    for device, images in (("cpu", 10), ("cuda", 20), ("cpu", 20), ("cuda", 20)):
+        seen(extractor, IMAGES, device=device, cache=tmp_path)
+        assert look.images == images
+
+
 def changed(images):
     images = images.copy()
     images[7, 2, 3, 1] ^= 1

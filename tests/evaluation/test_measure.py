@@ -1,5 +1,6 @@
 """What is known about samples: the protocol of it, and the cheater gauntlet."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -147,6 +148,16 @@ def test_few_held_out_images_are_not_measured_against(real, pictures, knows_colo
     assert (None in floors) == (reference == "training")
     names = [finding.name for finding in found.findings]
     assert ("no floor" in names, "few real images" in names) == (reference == "training", reference == "held-out")
+
+
+def test_the_device_of_the_protocol_is_the_one_that_was_looked_on(real, pictures, tmp_path):
+    looked = []
+    plain = of("nothing", "counted")
+    eyes = dataclasses.replace(plain, look=lambda images: looked.append(len(images)) or plain.look(images))
+    everything = 60 + len(real.training) + len(real.held_out)
+    for device, images in (("cpu", everything), ("cuda", 2 * everything), ("cpu", 2 * everything)):
+        found = measure([pictures(60, seed=1)[0]], real, eyes, origin=Origin(device=device), cache=tmp_path)
+        assert (found.protocol.device, sum(looked)) == (device, images)
 
 
 def test_the_card_has_every_score_in_its_order(real, pictures, knows_colours, cache):

@@ -173,11 +173,16 @@ def test_inception_scores_are_of_as_many_images():
     parts = [inception_score(evenly(part.probabilities, 80), splits=1)[0] for part in given.mine]
     assert found.value == pytest.approx(np.mean(parts))
     assert found.floor == pytest.approx(inception_score(evenly(given.theirs.probabilities, 80), splits=1)[0])
-    assert found.note.startswith("by the classes of own classifier, so comparable with itself only; looks at no real")
+    assert found.note == (
+        "of 80 samples, and higher with more; looks at no real image; by the classes of own classifier, so "
+        "comparable with itself only"
+    )
     (few,) = scores.inception(looks(theirs=60, learnt=90, classes=4), "inception")
     learnt = looks(theirs=60, learnt=90, classes=4).learnt.probabilities
     assert few.floor == pytest.approx(inception_score(learnt, splits=1)[0])
-    assert few.note == "looks at no real image; kept for comparison with old papers"
+    assert few.note == (
+        "of 90 samples, and higher with more; looks at no real image; old papers take 50,000 samples in 10 parts"
+    )
     assert scores.inception(looks(mine=(300,), theirs=100, learnt=100, held_out=False, classes=4), "x")[0].floor is None
     assert scores.inception(looks(), "pixels") == []
 

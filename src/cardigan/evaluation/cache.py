@@ -1,4 +1,4 @@
-"""Features that were found once: kept by the images' content, the extractor's digest and its preprocessing.
+"""Features that were found once: kept by the images' content, the extractor's digest, its preprocessing and the device.
 
 They lie in the folder of prepared images (``$CARDIGAN_CACHE``), below ``features/``, an ``.npz`` for each heap of
 images. A file that is damaged is made again; those unused for longest give way when there are more than
@@ -25,7 +25,7 @@ MOST = 4 * 2**30
 """Bytes that all features together may take."""
 
 
-def seen(extractor: Extractor, images: Pixels, *, cache: str | Path | None = None) -> Seen:
+def seen(extractor: Extractor, images: Pixels, *, device: str = "cpu", cache: str | Path | None = None) -> Seen:
     """What an extractor says of images, from the cache if it has looked at the very same ones before.
 
     Where nothing can be written, the features are found all the same and not kept.
@@ -33,6 +33,7 @@ def seen(extractor: Extractor, images: Pixels, *, cache: str | Path | None = Non
     Args:
         extractor: the extractor.
         images: uint8 (N, H, W, C).
+        device: kind of the device that it runs on, on which what it says depends a little.
         cache: the folder of prepared images; None for the usual one.
 
     Raises:
@@ -47,7 +48,7 @@ def seen(extractor: Extractor, images: Pixels, *, cache: str | Path | None = Non
         (True, (2, 440))
     """
     check(images)
-    path = _folder(cache) / f"{_key(extractor, images)}.npz"
+    path = _folder(cache) / f"{_key(extractor, images, device)}.npz"
     found = _kept(path, extractor, len(images))
     if found is not None:
         return found
@@ -85,8 +86,8 @@ def _folder(cache: str | Path | None) -> Path:
     return cache_folder(cache) / "features"
 
 
-def _key(extractor: Extractor, images: Pixels) -> str:
-    parts = [str(FORMAT), fingerprint(images, None, ()), extractor.digest, extractor.preprocessing]
+def _key(extractor: Extractor, images: Pixels, device: str) -> str:
+    parts = [str(FORMAT), fingerprint(images, None, ()), extractor.digest, extractor.preprocessing, device]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cardigan.data import DataSettings, Source, Store, open_source, prepare
-from cardigan.data.holding import held_out_images, hold_out, training_part
+from cardigan.data.holding import hold_out, training_part
 from cardigan.data.words import counted, first, printable
 from cardigan.evaluation.extractors_contract import Pixels
 from cardigan.evaluation.measure import Real
@@ -41,7 +41,7 @@ def of_a_run(samples: Path, config: dict[str, Any]) -> Gathered | None:
     """What a run was trained on, and what it held out.
 
     Args:
-        samples: the folder of the run's samples, where the held-out images lie.
+        samples: the folder of the run's samples, which tells what was held out.
         config: of the run.
 
     Returns:
@@ -50,8 +50,9 @@ def of_a_run(samples: Path, config: dict[str, Any]) -> Gathered | None:
     part = training_part(samples, config.get("store", ""), config["data"]["fingerprint"])
     if part is None:
         return None
-    unseen = held_out_images(samples)
-    return _gathered(*part, part[0].images[:0] if unseen is None else unseen)
+    store, places = part
+    # From the store: the run's folder keeps no more of them than a report shows.
+    return _gathered(store, places, _drawn(np.setdiff1d(np.arange(len(store)), places), store))
 
 
 def beside_a_run(source: str | Path, samples: Path, config: dict[str, Any], settings: DataSettings) -> Gathered:
@@ -71,7 +72,7 @@ def beside_a_run(source: str | Path, samples: Path, config: dict[str, Any], sett
     if part is None and store.fingerprint == config["data"]["fingerprint"]:
         split = hold_out(store, share=settings.hold_out)
         if split.fingerprint == config["data"].get("split"):
-            return _gathered(store, split.training, np.array(store.images[split.held]), told)
+            return _gathered(store, split.training, _drawn(split.held, store), told)
     if part is None:
         return _divided(
             store,
@@ -128,7 +129,7 @@ def _labelled(source: Source) -> bool:
 def _divided(store: Store, told: tuple[str, ...]) -> Gathered:
     """Images of which it is not known what was learnt from: a tenth of 100 or more stands for held-out ones."""
     split = hold_out(store)
-    return _gathered(store, split.training, np.array(store.images[split.held]), told)
+    return _gathered(store, split.training, _drawn(split.held, store), told)
 
 
 def _gathered(store: Store, places: npt.NDArray[np.int64], held_out: Pixels, told: tuple[str, ...] = ()) -> Gathered:
@@ -140,6 +141,10 @@ def _gathered(store: Store, places: npt.NDArray[np.int64], held_out: Pixels, tol
         )
     labels = None if store.labels is None or len(store.classes) < 2 else np.array(store.labels[chosen])
     return Gathered(Real(np.array(store.images[chosen]), held_out, labels, store.classes), told)
+
+
+def _drawn(places: npt.NDArray[np.int64], store: Store) -> Pixels:
+    return np.array(store.images[np.sort(_by_lot(places, store))])
 
 
 def _by_lot(places: npt.NDArray[np.int64], store: Store) -> npt.NDArray[np.int64]:

@@ -111,8 +111,10 @@ def measure(
     _check(parts, real)
     origin = origin or Origin()
     name, reference = real.reference
-    theirs, learnt = seen(extractor, reference, cache=cache), seen(extractor, real.training, cache=cache)
-    looks = Looks([seen(extractor, part, cache=cache) for part in parts], theirs, learnt, held_out=name == "held-out")
+    theirs, learnt, *mine = (
+        seen(extractor, images, device=origin.device, cache=cache) for images in (reference, real.training, *parts)
+    )
+    looks = Looks(mine, theirs, learnt, held_out=name == "held-out")
     manifolds, read = scores.manifolds(looks)
     height, width, channels = reference.shape[1:]
     protocol = Protocol(

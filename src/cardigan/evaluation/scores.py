@@ -175,9 +175,11 @@ def inception(looks: Looks, extractor: str) -> list[Score]:
     values = [_recognised(some(part.probabilities, count)) for part in looks.mine if part.probabilities is not None]
     heaps = (looks.theirs.probabilities, looks.learnt.probabilities)
     floor = next((_recognised(some(heap, count)) for heap in heaps if len(heap) >= count), None)
-    note = "looks at no real image; kept for comparison with old papers"
-    if extractor != "inception":
-        note = f"by the classes of {extractor}, so comparable with itself only; looks at no real image"
+    note = f"of {count:,} samples, and higher with more; looks at no real image"
+    if extractor == "inception":
+        note += "; old papers take 50,000 samples in 10 parts"
+    else:
+        note += f"; by the classes of {extractor}, so comparable with itself only"
     return [_score("is", values, floor, "high", note)]
 
 

@@ -105,7 +105,8 @@ def protocol_lines(card: ScoreCard) -> list[str]:
         f"{parts}{protocol.generated:,} samples{fewer} ({', '.join(origin)}) against "
         f"{protocol.real:,} {protocol.reference} images, {height}x{width}, {channels} channel{'s' * (channels > 1)}",
         f"extractor {protocol.digest[:12]} on {protocol.device}: {protocol.preprocessing}",
-        f"k = {protocol.neighbours} for precision, recall, density and coverage; {protocol.points} points for the line to FD-infinity",
+        f"k = {protocol.neighbours} for precision, recall, density and coverage; {protocol.points} points for the line "
+        f"to FD-infinity",
         f"protocol {protocol.digest_of_all[:12]}: compare with nothing that was measured by another one",
         *card.because,
     ]
