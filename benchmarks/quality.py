@@ -1,0 +1,112 @@
+"""How good after so many seconds: recipes, the tutorials as printed and other libraries, in turn on the same images.
+
+    python benchmarks/quality.py mnist mnist.npz --arms auto vanilla tutorial:mlp tutorial:cgan
+    python benchmarks/quality.py cifar10 cifar10-jpeg.npz --eyes mobilenetv2-imagenet.npz --arms auto tutorial:fastgan
+    python benchmarks/quality.py faces-64 faces-128.zip --eyes mobilenetv2-imagenet.npz \\
+        --arms auto dcgan tutorial:dcgan peer:fastai --peer fastai=/opt/fastai/bin/python --seconds 60 300 900 --seeds 3
+
+Seconds are those of one core's own time, spent in training alone, so that neither drawing and scoring nor whatever else
+the machine does is held against anybody; the arms take turns of a few seconds. Our learning rates fall over the whole
+of the budget, so that what stands at earlier points is less than a run of that length would give.
+
+A score is the kernel distance (KID, times 1,000) of samples to images that nobody trained on: for MNIST and
+Fashion-MNIST in the features of a small classifier that is learned here and kept, for colour in MobileNetV2's. They are
+for comparison with each other. A tutorial that draws 64 pixels is given the images enlarged, and its samples are
+brought back to their size. Tutorials draw as they print it, in training mode.
+
+Each arm and seed that is complete is kept and not raced again; so a long race may be stopped, and arms added later.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does
+
+import torch
+from bench.contenders import contender
+from bench.eyes import Eyes, classifier_eyes, mobilenet_eyes
+from bench.images import SETS, Images, images_of
+from bench.race import middle_curve, race, reached
+from bench.table import machine
+
+CLASSIFIER_STEPS = 1_500
+
+
+def show(known: dict, arms: Sequence[str], points: Sequence[float]) -> None:
+    """Scores at each point as a table, and how much sooner our arms came to where each other arm ended."""
+    print(f"\nreal training images: {known['floor']:.1f}\n")
+    print(f"{'score after':32}" + "".join(f"{f'{point:g} s':>24}" for point in points))
+    for arm in arms:
+        cells = []
+        for place in range(len(points)):
+            scores = [lines[place]["score"] for lines in known["rows"][arm].values()]
+            cells.append(f"{statistics.median(scores):.1f} ({min(scores):.1f} to {max(scores):.1f})")
+        print(f"{arm:32}" + "".join(f"{cell:>24}" for cell in cells))
+    curves = {arm: middle_curve(known["rows"][arm], points) for arm in arms}
+    others = [arm for arm in arms if arm.partition(":")[0] in ("tutorial", "peer")]
+    for other in others:
+        for mine in (arm for arm in arms if arm not in others):
+            seconds, exact = reached(curves[mine], curves[other][-1][1])
+            told = f"{mine} is where {other} is after {points[-1]:g} s:"
+            if seconds == float("inf"):
+                print(f"{told} never")
+            else:
+                after, times = ("after", "") if exact else ("within", "at least ")
+                print(f"{told} {after} {seconds:.0f} s, {times}{points[-1] / seconds:.1f} times as soon")
+
+
+def eyes_for(images: Images, arguments: argparse.Namespace) -> Eyes:
+    """What looks at samples of this set."""
+    if images.train.shape[3] == 1:
+        path = arguments.out / f"classifier-{arguments.set}.safetensors"
+        return classifier_eyes(path, images, steps=CLASSIFIER_STEPS)
+    return mobilenet_eyes(arguments.eyes, images)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("set", choices=list(SETS))
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--arms", nargs="+", required=True, metavar="NAME:KEY=VALUE,... | tutorial:NAME | peer:NAME")
+    parser.add_argument("--seconds", nargs="+", type=float, default=[10, 30, 60, 120, 300])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0, help="the first of them")
+    parser.add_argument("--samples", type=int, default=2_000)
+    parser.add_argument("--eyes", type=Path, help="mobilenetv2-imagenet.npz, for colour")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
+    parser.add_argument("--out", type=Path, default=Path("runs/quality"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    images = images_of(arguments.set, arguments.data)
+    if images.train.shape[3] == 3 and arguments.eyes is None:
+        parser.error(f"{arguments.set} needs --eyes mobilenetv2-imagenet.npz")
+    points = sorted(arguments.seconds)
+    eyes = eyes_for(images, arguments)
+    path = arguments.out / f"{arguments.set}-{'-'.join(f'{point:g}' for point in points)}.json"
+    known = json.loads(path.read_text()) if path.exists() else {"rows": {}}
+    known |= {"floor": eyes.floor, "eyes": eyes.told, "points": points, "samples": arguments.samples}
+    peers = dict(text.split("=", 1) for text in arguments.peer)
+    for seed in range(arguments.seed, arguments.seed + arguments.seeds):
+        missing = [arm for arm in arguments.arms if str(seed) not in known["rows"].get(arm, {})]
+        if not missing:
+            continue
+        print(f"seed {seed}", flush=True)
+        arms = {arm: contender(arm, images, seed=seed, budget=points[-1], peers=peers) for arm in missing}
+        found = race(arms, points, eyes, samples=arguments.samples)
+        for arm, lines in found.items():
+            known["rows"].setdefault(arm, {})[str(seed)] = lines
+            arms[arm].close()
+        known["machine"] = machine(threads=1) | {"made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        path.write_text(json.dumps(known, indent=1))
+    show(known, arguments.arms, points)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
