@@ -2,10 +2,14 @@
 # A fresh machine needs only Python, pip, make and a C compiler.
 #   PYTHON=python3.12 make test      another Python
 #   TORCH="torch==2.6.0" make test   another torch (see constraints.txt for the default)
+#   make bench DATA=folder           with mnist.npz in it: also quality per second
+#   make bench BENCH="steps dcgan"   a part of it
 
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?=
+DATA ?=
+BENCH ?=
 BIN := $(VENV)/bin
 CODE := src tests benchmarks
 STAMP := $(VENV)/.installed
@@ -13,7 +17,7 @@ STAMP := $(VENV)/.installed
 # Threads that spin for long stop each other on a shared machine (docs/decisions/007).
 export GOMP_SPINCOUNT ?= 1000
 
-.PHONY: demo test test-slow check format clean
+.PHONY: demo test test-slow bench check format clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +36,10 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow or gpu"
+
+# Compares with the tutorials in turn, within half an hour on two cores; fills the tables of docs/benchmarks.md.
+bench: $(STAMP)
+	$(BIN)/python benchmarks/bench $(BENCH) $(if $(DATA),--data $(DATA),)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check $(CODE)
