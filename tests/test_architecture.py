@@ -13,7 +13,7 @@ import cardigan
 SOURCE = Path(cardigan.__file__).parent
 
 ANY = {"*"}
-LEAVES = {"errors", "pixels", "randomness", "contracts", "clock", "discovery", "durable"}
+LEAVES = {"errors", "pixels", "randomness", "contracts", "clock", "discovery", "durable", "place", "share", "crew"}
 PARTS = {"models", "objectives", "regularizers", "augment", "layers"}
 
 # A room is a file or a folder right below the package; "room/file" overrules its folder. A folder may import itself
@@ -27,23 +27,26 @@ ALLOWED = {
     "clock": {"contracts"},
     "durable": set(),
     "interrupts": set(),
+    "place": {"interrupts"},
+    "share": {"contracts", "place"},
+    "crew": {"errors", "place", "share"},
     "_version": set(),
     "discovery": {"errors"},
     # parts
-    "layers": {"errors"},
-    "models": {"contracts", "layers", "errors", "features"},
+    "layers": {"errors", "share"},
+    "models": {"contracts", "layers", "errors", "features", "share"},
     "models/fastgan": {"contracts", "layers", "errors", "models._fastgan"},
     "models/__init__": {"discovery"},
-    "objectives": {"contracts", "errors"},
-    "regularizers": {"contracts", "errors", "regularizers"},
-    "augment": {"errors", "discovery", "augment"},
+    "objectives": {"contracts", "errors", "share"},
+    "regularizers": {"contracts", "errors", "share", "regularizers"},
+    "augment": {"errors", "discovery", "share", "augment"},
     # what other networks see
     "features": LEAVES | {"layers", "features._contract"},
     "features/__init__": LEAVES | {"features"},
     # data
     "data": {"errors", "data"},
-    "data/batches": {"errors", "data", "pixels", "contracts", "randomness"},
-    "data/degrade": {"errors", "pixels", "contracts", "randomness"},
+    "data/batches": {"errors", "data", "pixels", "contracts", "randomness", "place", "share"},
+    "data/degrade": {"errors", "pixels", "contracts", "randomness", "share"},
     # numbers from pictures
     "metrics": {"errors"},
     "metrics/copying": {"errors", "metrics.neighbours"},
@@ -120,7 +123,9 @@ ALLOWED = {
     "trials/drawn": LEAVES
     | {"data", "evaluation", "metrics.kernel", "recipes", "sample", "trials.ledger", "trials.quick"},
     "description": {"data", "recipes", "request", "settings", "training", "trials", "_version"},
+    "found": {"errors", "folder", "request", "training"},
     "session": ANY,
+    "following": LEAVES | {"folder", "interrupts", "recipes", "runs", "session", "training", "trials"},
     "launch": ANY,
     "arguments": {"errors"},
     "cli": ANY,
@@ -246,6 +251,8 @@ FORBIDDEN = {
     ("models/resnet.py", "def late():\n    from cardigan import data"): "cardigan.data",
     ("models/resnet.py", "from cardigan import GAN"): "import of cardigan ",
     ("objectives.py", "from cardigan import regularizers"): "cardigan.regularizers",
+    ("objectives.py", "from cardigan.crew import together"): "cardigan.crew",
+    ("place.py", "from cardigan.share import current"): "cardigan.share",
     ("regularizers/penalties.py", "from cardigan.models import load"): "cardigan.models",
     ("contracts.py", "from cardigan.errors import CardiganError"): "cardigan.errors",
     ("contracts.py", "from cardigan.clock import Progress"): "cardigan.clock",

@@ -12,6 +12,7 @@ from cardigan._version import __version__
 from cardigan.cli_measure import compare, evaluate, judge
 from cardigan.errors import CardiganError
 from cardigan.interrupts import InterruptedRunError
+from cardigan.place import tells, told
 
 if TYPE_CHECKING:
     from cardigan.runs import Run
@@ -69,21 +70,26 @@ def train(
     """
     settings: dict[str, Any] = dict(arguments.pairs(set_ or []))
     sides, count = arguments.size(size), arguments.count(images)
+    from cardigan.following import FinishedElsewhereError
     from cardigan.launch import train as start
 
-    run = start(
-        source,
-        recipe=recipe,
-        size=sides,
-        images=count,
-        minutes=minutes,
-        out=out,
-        seed=seed,
-        device=device,
-        resume=resume,
-        **settings,
-    )
-    _closing(run)
+    try:
+        run = start(
+            source,
+            recipe=recipe,
+            size=sides,
+            images=count,
+            minutes=minutes,
+            out=out,
+            seed=seed,
+            device=device,
+            resume=resume,
+            **settings,
+        )
+    except FinishedElsewhereError:
+        return
+    if told().speaks:
+        _closing(run)
 
 
 @app.command
@@ -271,9 +277,12 @@ def main(words: list[str] | None = None) -> None:
     try:
         app(words, exit_on_error=False, print_error=False)
     except (CardiganError, CycloptsError) as error:
+        if not tells(error, told()):
+            sys.exit(2)
         _fail(str(error))
     except InterruptedRunError as error:
-        print(f"cardigan: {error}", file=sys.stderr)  # noqa: T201
+        if tells(error, told()):
+            print(f"cardigan: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

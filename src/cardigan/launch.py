@@ -1,7 +1,9 @@
 """Starting and resuming a run: the table where data, recipe and training are brought together."""
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 
 from cardigan import recipes
 from cardigan.contracts import Batches
+from cardigan.crew import Crew, joined
 from cardigan.data import Store, open_source, prepare
 from cardigan.data.batches import batches
 from cardigan.data.degrade import Pairs
@@ -18,9 +21,12 @@ from cardigan.description import describe
 from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder, remove_empty
+from cardigan.following import Following
+from cardigan.found import Found, check_data, find_checkpoint
+from cardigan.place import LostProcessError, told
 from cardigan.randomness import generator
 from cardigan.recipes import Compromise, Recipe, Task
-from cardigan.request import Request, check, check_size, choose_size, differences, pick_device
+from cardigan.request import Request, check, check_size, choose_size, pick_device
 from cardigan.runs import Run, add_event
 from cardigan.session import Session
 from cardigan.settings import RunSettings, Settings
@@ -50,6 +56,8 @@ def train(
 ) -> Run:
     """Train a GAN on images; the same call again goes on where it stopped.
 
+    Started by torchrun or ``accelerate launch``, the processes train together: see docs/scale.md.
+
     Args:
         source: a folder of images or of class folders, a zip of either, an ``.npz``, one large image, a Hugging Face
             data set id, or ``"digits"``.
@@ -65,25 +73,40 @@ def train(
         **settings: of the data, the run and the recipe; see ``cardigan recipes NAME``.
 
     Returns:
-        The finished run.
+        The finished run; of several processes, in each of them, when the first one has finished.
 
     Raises:
         CardiganError: if anything asked for cannot be done; the message lists all of it.
         InterruptedRunError: if a signal stopped it, after all was saved.
+        LostProcessError: if several processes train together and one of them is gone.
+        FinishedElsewhereError: in a process that cannot see the folder, after the first one has finished the run.
     """
     request = Request(
         source=str(source), recipe=recipe, size=size, images=images, minutes=minutes, seed=seed, settings=dict(settings)
     )
-    checked = check(request, device=device)
     folder = RunFolder(Path(out) if out else default_folder(request))
-    made = folder.make()
-    try:
-        with folder.locked():
-            session = open_session(folder, request, checked, pick_device(device), resume=resume, quiet=quiet)
+    with joined() as crew, ExitStack() as stack:
+        with crew.one_fate():
+            checked = check(request, device=device)
+            chosen = crew.device(pick_device(device))
+            if crew.first:
+                stack.callback(remove_empty, folder.make())
+                stack.enter_context(folder.locked())
+        session = None
+        try:
+            session = open_session(folder, request, checked, chosen, resume=resume, quiet=quiet, crew=crew)
             session.train()
             return session.finish()
-    finally:
-        remove_empty(made)
+        except LostProcessError as error:
+            if session is None:
+                raise
+            raise LostProcessError(error.reason, _kept(session.saved)) from error
+
+
+def _kept(images: int) -> str:
+    """What a run that lost a process still has."""
+    on = "the same command goes on from there, with as many processes as you like."
+    return f"The last checkpoint is of {images:,} images; {on}"
 
 
 def default_folder(request: Request) -> Path:
@@ -98,47 +121,72 @@ def default_folder(request: Request) -> Path:
 
 
 def open_session(
-    folder: RunFolder, request: Request, settings: Settings, device: str, *, resume: bool, quiet: bool
-) -> Session:
-    """Bring everything to where training can go on: data, recipe, networks and the newest checkpoint."""
-    previous = folder.read_config() if folder.config.exists() else None
-    saved = _find_checkpoint(folder, request, previous, resume=resume)
-    store = open_store(request, settings, device, previous if saved else None, quiet=quiet)
+    folder: RunFolder, request: Request, settings: Settings, device: str, *, resume: bool, quiet: bool, crew: Crew
+) -> Session | Following:
+    """Bring everything to where training can go on: data, recipe, networks and the newest checkpoint.
+
+    Only the first process knows the run's folder; the others get from it what they need.
+    """
+    previous = saved = session = None
+    with crew.one_fate():
+        if crew.first:
+            previous = folder.read_config() if folder.config.exists() else None
+            saved = find_checkpoint(folder, request, previous, resume=resume)
+    store = _in_turn(crew, request, settings, device, previous["shape"] if previous and saved else None, quiet)
+    with crew.one_fate():
+        recipe = _recipe(request, settings, store, device)
+        crew.check(recipe.batch_size)
+        split = hold_out(store, share=settings.data.hold_out, draws=recipe.degradation is None)
+        drawn, held = _batches(store, split, recipe, seed=request.seed, device=device)
+    training = Training(
+        recipe.gan, optimizers=recipe.optimizers, half_life=recipe.half_life, seed=request.seed, device=device
+    )
+    with crew.one_fate():
+        if crew.first:
+            kind = device if crew.count == 1 else device.partition(":")[0]
+            config = describe(request, settings, recipe, training, store, split, kind)
+            config["processes"] = crew.count
+            if held:
+                exam = _restored(held, recipe, settings.run)
+            else:
+                exam = _drawn(store, split, training, settings.run, Budget(**config["budget"]))
+                config["because"] += exam.because if exam else ()
+            session = Session(folder, config, settings, recipe, training, drawn, store, held, exam, quiet, crew)
+            _take_up(session, split, previous, saved, resume=resume)
+    config = json.loads(crew.bytes_from(json.dumps(session.config if session else None).encode()))
+    return session or Following(crew, folder, config, recipe, training, drawn)
+
+
+def _recipe(request: Request, settings: Settings, store: Store, device: str) -> Recipe:
     height, width, channels = store.shape
     classes = len(store.classes) if store.labels is not None else 0
     task = Task(height, width, channels, classes=classes, count=len(store), device=device.partition(":")[0])
     task = replace(task, minutes=request.minutes if request.images is None else None)
     check_size(request.recipe, task.height, task.width, task.channels)
-    recipe = recipes.prepare(request.recipe, task, seed=request.seed, **settings.recipe)
-    training = Training(
-        recipe.gan, optimizers=recipe.optimizers, half_life=recipe.half_life, seed=request.seed, device=device
-    )
-    split = hold_out(store, share=settings.data.hold_out, draws=recipe.degradation is None)
-    drawn, held = _batches(store, split, recipe, seed=request.seed, device=device)
-    config = describe(request, settings, recipe, training, store, split, device)
-    if held:
-        exam = _restored(held, recipe, settings.run)
-    else:
-        exam = _drawn(store, split, training, settings.run, Budget(**config["budget"]))
-        config["because"] += exam.because if exam else ()
-    session = Session(folder, config, settings, recipe, training, drawn, store, held, exam, quiet)
+    return recipes.prepare(request.recipe, task, seed=request.seed, **settings.recipe)
+
+
+def _take_up(
+    session: Session, split: Split, previous: dict[str, Any] | None, saved: Found | None, *, resume: bool
+) -> None:
+    """Go on from the checkpoint that was found, or write the first files."""
+    folder, config = session.folder, session.config
     if previous and saved:
-        _check_data(previous["data"], config["data"], resume=resume)
+        check_data(previous["data"], config["data"], resume=resume)
     folder.sweep()
     checkpoints.tidy(folder.checkpoints, saved.rejected if saved else ())
     if saved:
         session.go_back(saved.checkpoint)
         for text in saved.told(previous, config):
-            add_event(folder, text, images=training.progress.images)
+            add_event(folder, text, images=session.training.progress.images)
             session.say(text)
     if not saved or not previous or previous["data"].get("split") != split.fingerprint:
         folder.samples.mkdir(exist_ok=True)
-        keep(store, split, folder.samples)
+        keep(session.store, split, folder.samples)
     write_config(folder, config)
     if not saved:
         session.say("\n".join([*config["because"], *(f"Warning: {text}" for text in config["data"]["warnings"])]))
         _begin(session)
-    return session
 
 
 def _batches(store: Store, split: Split, recipe: Recipe, *, seed: int, device: str) -> tuple[Batches, HeldOut | None]:
@@ -184,66 +232,29 @@ def _drawn(store: Store, split: Split, training: Training, run: RunSettings, bud
     )
 
 
-@dataclass(frozen=True)
-class Found:
-    """A checkpoint to go on from, and what was wrong with newer ones."""
-
-    checkpoint: checkpoints.Checkpoint
-    rejected: dict[str, str]
-
-    def told(self, previous: dict[str, Any] | None, config: dict[str, Any]) -> list[str]:
-        """What the user should know about this resume."""
-        state = self.checkpoint.state
-        texts = [f"{name} rejected: {reason}" for name, reason in self.rejected.items()]
-        texts.append(f"Resumed after {state['images']:,} images from {self.checkpoint.folder.name} (verified).")
-        if previous:
-            texts += [f"Changed on resume: {text}" for text in differences(previous["request"], config["request"])]
-            before, now = previous["data"], config["data"]
-            if before["fingerprint"] != now["fingerprint"]:
-                texts.append(f"The data has changed: {before['count']:,} images before, {now['count']:,} now.")
-            if before.get("split") != now["split"]:
-                texts.append(
-                    f"Other images are held out: {before.get('held_out', 0):,} before, {now['held_out']:,} now. Some "
-                    f"of them may have been trained on, so a test for copying is not to be trusted."
-                )
-            moved = [key for key in ("version", "torch", "device", "threads") if previous[key] != config[key]]
-            texts += [f"{key} was {previous[key]}, is {config[key]}." for key in moved]
-            if moved or len(texts) > 1 + len(self.rejected) or config["budget"]["minutes"] or config["device"] != "cpu":
-                texts.append("From here on the same seed decides, but not the same bits as without the interruption.")
-            else:
-                texts.append("From here on bit for bit as without the interruption.")
-        return texts
-
-
-def _find_checkpoint(
-    folder: RunFolder, request: Request, previous: dict[str, Any] | None, *, resume: bool
-) -> Found | None:
-    """The checkpoint to go on from; None for a fresh start.
-
-    Raises:
-        CardiganError: if the folder belongs to another run, or has a history but no usable checkpoint.
-    """
-    checkpoint, rejected = checkpoints.newest(folder.checkpoints)
-    reasons = "".join(f"\n  {name}: {reason}" for name, reason in rejected.items())
-    fresh = "To start anew, choose another --out."
-    if resume and checkpoint is None:
-        raise CardiganError(f"There is no checkpoint to resume from in {folder.path}.{reasons}\n{fresh}")
-    if checkpoint is None and folder.has_history():
-        raise CardiganError(f"{folder.path} holds a run without a usable checkpoint.{reasons}\n{fresh}")
-    if previous is None and (checkpoint is not None or any(folder.path.glob("[!.]*"))):
-        raise CardiganError(f"{folder.path} is in use and is not a run of Cardigan: it has no config.json. {fresh}")
-    changed = differences(previous["request"], request.to_dict()) if previous and checkpoint else []
-    if changed and not resume:
-        raise CardiganError(
-            f"{folder.path} holds another run: {'; '.join(changed)}. Choose another --out for a new run, or add "
-            f"--resume to go on with the changed settings."
-        )
-    return Found(checkpoint, rejected) if checkpoint else None
-
-
-def open_store(
-    request: Request, settings: Settings, device: str, previous: dict[str, Any] | None, *, quiet: bool
+def _in_turn(
+    crew: Crew, request: Request, settings: Settings, device: str, shape: Sequence[int] | None, quiet: bool
 ) -> Store:
+    """The source as a store in every process: first the first prepares it, then one on each machine, then the rest."""
+    mine, store, first = (0 if crew.first else 1 if told().local == 0 else 2), None, None
+    for phase in range(3 if crew.count > 1 else 1):
+        with crew.one_fate():
+            if phase == mine:
+                store = open_store(request, settings, device, shape, quiet=quiet or not crew.first)
+                if first and store.fingerprint != first["fingerprint"]:
+                    raise CardiganError(
+                        f"The images of {request.source} here are others than those of process 0. Give all machines "
+                        f"the same data."
+                    )
+        if phase == 0:
+            found = {"shape": store.shape, "fingerprint": store.fingerprint} if store else None
+            first = json.loads(crew.bytes_from(json.dumps(found).encode()))
+            shape = first["shape"]
+    assert store is not None
+    return store
+
+
+def open_store(request: Request, settings: Settings, device: str, shape: Sequence[int] | None, *, quiet: bool) -> Store:
     """The source as a store, at the size asked for or chosen."""
     source = open_source(request.source)
     with display("reading ", shown=not quiet) as bar:
@@ -251,25 +262,9 @@ def open_store(
         def show(done: int, total: int) -> None:
             bar.show(done / max(total, 1), f"{done:,} of {total:,} files")
 
-        size = request.sides or (tuple(previous["shape"][:2]) if previous else None)
+        size = request.sides or ((shape[0], shape[1]) if shape else None)
         size = size or choose_size(source, request.recipe, settings.data, device, own=settings.recipe, on_progress=show)
         return prepare(source, size=size, settings=settings.data, on_progress=show)
-
-
-def _check_data(before: dict[str, Any], now: dict[str, Any], *, resume: bool) -> None:
-    if resume:
-        return
-    if before["fingerprint"] != now["fingerprint"]:
-        raise CardiganError(
-            f"The data has changed since this run began: {before['count']:,} images then, {now['count']:,} now, or "
-            f"other content. Restore it, choose another --out, or add --resume to go on with the changed data."
-        )
-    if before.get("split") != now["split"]:
-        raise CardiganError(
-            f"Other images would be held out than when this run began: {before.get('held_out', 0):,} then, "
-            f"{now['held_out']:,} now, by another version of Cardigan. Choose another --out, or add --resume to go on; "
-            f"then some of those held out have been trained on."
-        )
 
 
 def write_config(folder: RunFolder, config: dict[str, Any]) -> None:

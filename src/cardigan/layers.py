@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cardigan.errors import CardiganError
+from cardigan.share import gathered, own
 
 Size = int | tuple[int, int]
 """The side of a square image in pixels, or (height, width)."""
@@ -134,10 +135,12 @@ class MinibatchStandardDeviation(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (B, C, H, W) in, (B, C + 1, H, W) out."""
-        batch, _, height, width = maps.shape
+        everyone, (height, width) = gathered(maps), maps.shape[2:]
+        batch = len(everyone)
         group = self.group if batch % self.group == 0 else batch
-        spread = maps.reshape(group, batch // group, -1).var(dim=0, correction=0).add(1e-8).sqrt().mean(dim=1)
-        return torch.cat([maps, spread.repeat(group).reshape(batch, 1, 1, 1).expand(-1, 1, height, width)], dim=1)
+        spread = everyone.reshape(group, batch // group, -1).var(dim=0, correction=0).add(1e-8).sqrt().mean(dim=1)
+        feature = own(spread.repeat(group)).reshape(-1, 1, 1, 1).expand(-1, 1, height, width)
+        return torch.cat([maps, feature], dim=1)
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -166,7 +169,7 @@ class MinibatchDiscrimination(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, F) in, (B, F + kernels) out."""
         vectors = (features @ self.weight).unflatten(1, (self.kernels, -1))
-        distances = (vectors[:, None] - vectors[None]).abs().sum(dim=3)
+        distances = (vectors[:, None] - gathered(vectors)[None]).abs().sum(dim=3)
         # An image's nearness to itself is the constant 1 and says nothing.
         return torch.cat([features, torch.exp(-distances).sum(dim=1) - 1.0], dim=1)
 

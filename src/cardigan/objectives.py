@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Real
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from cardigan.contracts import Objective
 from cardigan.errors import CardiganError
+from cardigan.share import drawn
 
 Loss = Callable[..., Tensor]
 
@@ -153,8 +153,10 @@ def hinge(*, margin: float | Sequence[float] = 1.0) -> Objective:
 
     def distance(logits: Tensor) -> Tensor:
         """How far they are on the wrong side of their margin."""
-        margins = low if low == high else low + (high - low) * torch.rand_like(logits)
-        return F.relu(margins - logits)
+        if low == high:
+            return F.relu(low - logits)
+        shares = drawn(lambda count: logits.new_empty(count, *logits.shape[1:]).uniform_(), len(logits))
+        return F.relu(low + (high - low) * shares - logits)
 
     def discriminator(*, real: Tensor, fake: Tensor) -> Tensor:
         return distance(real) + distance(-fake)

@@ -15,6 +15,7 @@ from cardigan.clock import StepRecord
 from cardigan.contracts import Batches, GeneratorNetwork
 from cardigan.copies import warning
 from cardigan.cost import note_memory
+from cardigan.crew import Crew, Word
 from cardigan.data import Store
 from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
@@ -26,6 +27,7 @@ from cardigan.sample import load_generator, publish
 from cardigan.settings import Settings
 from cardigan.training import checkpoint as checkpoints
 from cardigan.training.loop import NonFiniteError, Training, fit
+from cardigan.training.unison import check_alike, hand_out
 from cardigan.trials import Budget, Exam, HeldOut, Trials
 from cardigan.watchers.progress import display, sentence
 from cardigan.watchers.records import RecordsWriter
@@ -53,8 +55,12 @@ class Session:
     held_out: HeldOut | None
     exam: Exam | None
     quiet: bool
+    crew: Crew
+    """Who trains along; all the rest is done here, in the first process."""
     stage: str = ""
     """The stage of the last turn."""
+    saved: int = 0
+    """Images seen when the last checkpoint was written."""
 
     @property
     def spent(self) -> float:
@@ -69,33 +75,39 @@ class Session:
 
     def train(self) -> None:
         """Go to the end of the budget, rolling back a bounded number of times if a number is no longer finite."""
+        hand_out(self.training)
         rollbacks = 0
         while True:
             try:
                 return self._to_the_end()
             except NonFiniteError as error:
-                fault = {"player": error.player, "losses": error.losses, "images": error.images}
-                fault["batch"] = self.store.names(error.indices)
-                path = self.folder.path / "nonfinite.json"
-                replace_durably(path, json.dumps(fault, indent=1).encode())
-                saved, _ = checkpoints.newest(self.folder.checkpoints)
-                if rollbacks == MOST_ROLLBACKS or saved is None:
-                    raise CardiganError(
-                        f"{error} It was rolled back {rollbacks} times with half the learning rate, without help. The "
-                        f"images of the batch are named in {path}."
-                    ) from error
-                scale = self.training.rate_scale / 2
-                self.go_back(saved)
-                self.training.rate_scale = scale  # of the failed attempt, not of the checkpoint: each try is calmer
-                text = f"{error} Rolled back to {saved.step:,} turns, learning rate halved."
-                add_event(self.folder, text, images=error.images)
-                self.say(text)
+                with self.crew.one_fate():
+                    self._roll_back(error, rollbacks)
+                hand_out(self.training)
                 rollbacks += 1
+
+    def _roll_back(self, error: NonFiniteError, rollbacks: int) -> None:
+        fault = {"player": error.player, "losses": error.losses, "images": error.images}
+        fault["batch"] = self.store.names(error.indices)
+        path = self.folder.path / "nonfinite.json"
+        replace_durably(path, json.dumps(fault, indent=1).encode())
+        saved, _ = checkpoints.newest(self.folder.checkpoints)
+        if rollbacks == MOST_ROLLBACKS or saved is None:
+            raise CardiganError(
+                f"{error} It was rolled back {rollbacks} times with half the learning rate, without help. The images "
+                f"of the batch are named in {path}."
+            ) from error
+        scale = self.training.rate_scale / 2
+        self.go_back(saved)
+        self.training.rate_scale = scale  # of the failed attempt, not of the checkpoint: each try is calmer
+        text = f"{error} Rolled back to {saved.step:,} turns, learning rate halved."
+        add_event(self.folder, text, images=error.images)
+        self.say(text)
 
     def go_back(self, saved: checkpoints.Checkpoint) -> None:
         """To where a checkpoint was taken."""
         checkpoints.restore(self.training, saved)
-        self.stage = saved.state.get("stage", "")
+        self.stage, self.saved = saved.state.get("stage", ""), saved.state["images"]
 
     def _to_the_end(self) -> None:
         run, images = self.settings.run, self.training.progress.images
@@ -111,43 +123,40 @@ class Session:
             if board:
                 stack.callback(board.close)
             self._look(snapshots)
-            for record in () if trials and trials.done else self._turns():
+            for record in () if self._agree(trials).done else self._turns():
                 if line := records.see(record):
                     bar.show(min(self.spent, 1.0), sentence(line, remaining=self._remaining()))
                     if board:
                         board.see(line)
                 self._look(snapshots)
-                if time.monotonic() - saved_at >= run.checkpoint_seconds:
+                if not interrupts.number:  # whoever asked for the end does not wait for a measurement
+                    self._measure(trials)
+                due = time.monotonic() - saved_at >= run.checkpoint_seconds
+                word = self._agree(trials, signal=interrupts.number or 0, save=due)
+                if word.signal:
+                    records.flush(record)
+                if word.save or word.signal:
+                    check_alike(self.training)
                     self.save()
                     saved_at = time.monotonic()
-                if interrupts.number:
-                    self._stop(records, record, interrupts.number)
-                self._measure(trials)
-                if trials and trials.done:
+                if word.signal:
+                    raise InterruptedRunError(word.signal, stopped(self.training, self.folder))
+                if word.done:
                     break
             if record:
                 records.flush(record)
+                check_alike(self.training)
                 self.save()
 
+    def _agree(self, trials: Trials | None, *, signal: int = 0, save: bool = False) -> Word:
+        """What happens before the next turn, as all processes will do it."""
+        return self.crew.agree(Word(signal, save, trials is not None and trials.done, self.saved))
+
     def _turns(self) -> Iterator[StepRecord]:
-        """Every turn that is left, stage by stage."""
-        images, minutes = self.budget.images, self.budget.minutes
-        start = 0.0
-        for stage in self.recipe.course:
-            # The same networks under another objective: the optimizers do not notice.
-            self.training.gan = stage.gan
-            for record in fit(
-                self.training,
-                self.batches,
-                turns=stage.turns,
-                images=images,
-                seconds=60 * minutes if minutes else None,
-                schedule=stage.schedule,
-                part=(start, stage.until),
-            ):
-                self.stage = stage.name
-                yield record
-            start = stage.until
+        """Every turn that is left, noting its stage."""
+        for stage, record in turns_of(self.recipe, self.training, self.batches, self.budget):
+            self.stage = stage
+            yield record
 
     def _trials(self) -> Trials | None:
         if self.exam is None:
@@ -209,18 +218,11 @@ class Session:
         """Seconds to the end of the budget at the speed so far."""
         return self.training.progress.seconds * max(1.0 / max(self.spent, 1e-9) - 1.0, 0.0)
 
-    def _stop(self, records: RecordsWriter, record: StepRecord, number: int) -> None:
-        records.flush(record)
-        self.save()
-        images = self.training.progress.images
-        raise InterruptedRunError(
-            number, f"Stopped after {images:,} images; all is saved in {self.folder.path}. The same command goes on."
-        )
-
     def save(self) -> None:
         """Write a checkpoint."""
         began = time.monotonic()
         checkpoints.save(self.folder.checkpoints, self.training, {"version": __version__, "stage": self.stage})
+        self.saved = self.training.progress.images
         note_memory(self.folder.path / "cost.json", self.training.device)
         if (took := time.monotonic() - began) > SHORTEST_GRACE:
             text = (
@@ -229,7 +231,12 @@ class Session:
             self.say(text)
 
     def finish(self) -> Run:
-        """Publish the generator and write the report."""
+        """Publish the generator and write the report; other processes wait for that."""
+        with self.crew.one_fate():
+            self._finish()
+        return Run(self.folder.path)
+
+    def _finish(self) -> None:
         network, trials = self.training.published(self.batches), self._trials()
         images = self.training.progress.images
         self._snapshots().take(network, images=images)
@@ -243,10 +250,8 @@ class Session:
             trials.confirm(network)
             self._tell(trials.verdict, once=False)
         self._publish(network, self.folder.generator, images=images)
-        run = Run(self.folder.path)
-        run.report()
+        Run(self.folder.path).report()
         self.say(warning(self.folder))
-        return run
 
     def _tell(self, text: str, *, once: bool = True) -> None:
         """Note something about the run, and say it; what was noted before is only said again if that is asked for."""
@@ -260,3 +265,28 @@ class Session:
         """Tell the user, unless the run is quiet."""
         if text and not self.quiet:
             print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def turns_of(recipe: Recipe, training: Training, batches: Batches, budget: Budget) -> Iterator[tuple[str, StepRecord]]:
+    """Every turn that is left of a budget, stage by stage: the stage's name and the turn's record."""
+    start, minutes = 0.0, budget.minutes
+    for stage in recipe.course:
+        # The same networks under another objective: the optimizers do not notice.
+        training.gan = stage.gan
+        for record in fit(
+            training,
+            batches,
+            turns=stage.turns,
+            images=budget.images,
+            seconds=60 * minutes if minutes else None,
+            schedule=stage.schedule,
+            part=(start, stage.until),
+        ):
+            yield stage.name, record
+        start = stage.until
+
+
+def stopped(training: Training, folder: RunFolder) -> str:
+    """What a user who stopped a run is told."""
+    images = training.progress.images
+    return f"Stopped after {images:,} images; all is saved in {folder.path}. The same command goes on."

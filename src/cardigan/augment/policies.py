@@ -11,15 +11,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from cardigan.share import drawn
+
 
 def _each(images: Tensor, low: float, high: float) -> Tensor:
     """One uniform number per image, shaped to be broadcast over it."""
-    return torch.empty(len(images), 1, 1, 1, device=images.device).uniform_(low, high).to(images.dtype)
+    numbers = drawn(lambda count: torch.empty(count, 1, 1, 1, device=images.device).uniform_(low, high), len(images))
+    return numbers.to(images.dtype)
 
 
 def chosen(images: Tensor, probability: Tensor | float) -> Tensor:
     """For each image, whether it is drawn, (B, 1, 1, 1)."""
-    return torch.rand(len(images), 1, 1, 1, device=images.device) < probability
+    return drawn(lambda count: torch.rand(count, 1, 1, 1, device=images.device), len(images)) < probability
 
 
 def color(images: Tensor) -> Tensor:
@@ -60,7 +63,7 @@ def _shifted(batch: int, side: int, device: torch.device) -> Tensor:
     # which no generator can imitate. So the unit grows with the side: both are shifted alike, and by whole pixels.
     unit = 2 ** max((side // 32).bit_length() - 1, 0)
     most = max(side // 8 // unit, 1)
-    shift = unit * torch.randint(-most, most + 1, (batch, 1), device=device)
+    shift = unit * drawn(lambda count: torch.randint(-most, most + 1, (count, 1), device=device), batch)
     return (torch.arange(side, device=device)[None] + shift + 1).clamp(0, side + 1)
 
 
@@ -75,7 +78,8 @@ def cutout(images: Tensor) -> Tensor:
 
 def _around_one(batch: int, side: int, device: torch.device) -> Tensor:
     """For each image, which places along one side lie within a quarter of it around a place of its own, (B, side)."""
-    away = torch.arange(side, device=device)[None] - torch.randint(0, side + 1, (batch, 1), device=device)
+    middles = drawn(lambda count: torch.randint(0, side + 1, (count, 1), device=device), batch)
+    away = torch.arange(side, device=device)[None] - middles
     # Half open: closed or open at both ends would blank one more or one less than half of an even side.
     return (away >= -side / 4) & (away < side / 4)
 

@@ -14,7 +14,9 @@ from cardigan.contracts import Batch
 from cardigan.data.store import Store
 from cardigan.errors import CardiganError
 from cardigan.pixels import to_float
+from cardigan.place import told
 from cardigan.randomness import generator
+from cardigan.share import current, own
 
 RESIDENT_SHARE = 0.5
 """Pixels are kept on the device when they take no more than this share of its free memory."""
@@ -67,20 +69,25 @@ class StoredBatches:
             self._labels = torch.from_numpy(np.array(store.labels)).to(self.device)
         self._pixels = store.images
         self._resident = None
-        if store.images.nbytes <= RESIDENT_SHARE * free_memory(self.device):
+        # Processes on one machine share its memory, and each has a GPU of its own.
+        sharers = 1 if self.device.type == "cuda" else told().neighbours
+        if store.images.nbytes <= RESIDENT_SHARE * free_memory(self.device) / sharers:
             self._resident = torch.from_numpy(np.array(store.images)).to(self.device)
         self._order: tuple[int, Tensor] | None = None
 
     def at(self, images: int) -> Batch:
-        """The batch that is drawn when ``images`` images have been seen."""
-        places = self._places(images)
+        """The batch that is drawn when ``images`` images have been seen; while a share holds, that part of it."""
+        places, mirrored = self._places(images), None
+        if self.flip:
+            mirrored = torch.rand(len(places), generator=generator(self.seed, "flip", images)) < 0.5
+        if current().count > 1:  # each process reads its own pixels only
+            places, mirrored = own(places), None if mirrored is None else own(mirrored)
         if self._resident is not None:
             picked = self._resident[places.to(self.device)]
         else:
             picked = torch.from_numpy(self._pixels[places.numpy()]).to(self.device)
         real = to_float(picked)
-        if self.flip:
-            mirrored = torch.rand(len(places), generator=generator(self.seed, "flip", images)) < 0.5
+        if mirrored is not None:
             real = torch.where(mirrored.to(self.device)[:, None, None, None], real.flip(3), real)
         labels = None if self._labels is None else self._labels[places.to(self.device)]
         return Batch(real, labels=labels, indices=places)

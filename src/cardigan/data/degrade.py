@@ -20,6 +20,7 @@ from cardigan.contracts import Batch, Batches
 from cardigan.errors import CardiganError
 from cardigan.pixels import to_float, to_uint8
 from cardigan.randomness import generator
+from cardigan.share import drawn, own_batch
 
 Pixels = np.ndarray
 
@@ -176,7 +177,7 @@ class Pairs:
 
     def at(self, images: int) -> Batch:
         """The batch that is drawn when ``images`` images have been seen."""
-        batch = self.batches.at(images)
+        batch = own_batch(self.batches.at(images), self.batch_size)
         return replace(batch, source=self.degradation(batch.real, rng=generator(self.seed, "degrade", images)))
 
 
@@ -239,7 +240,8 @@ def _around(start: int, stop: int, *, length: int, scale: int) -> tuple[slice, s
 
 
 def _jpeg(images: Tensor, damage: Damage, rng: torch.Generator) -> Tensor:
-    qualities = torch.randint(damage.low, damage.high + 1, (len(images),), generator=rng).tolist()
+    high = damage.high + 1
+    qualities = drawn(lambda count: torch.randint(damage.low, high, (count,), generator=rng), len(images)).tolist()
     rows = [_compressed(each, quality) for each, quality in zip(to_uint8(images).cpu().numpy(), qualities, strict=True)]
     return to_float(torch.from_numpy(np.stack(rows)).to(images.device))
 
@@ -254,8 +256,9 @@ def _compressed(pixels: Pixels, quality: int) -> Pixels:
 
 
 def _noise(images: Tensor, damage: Damage, rng: torch.Generator) -> Tensor:
-    levels = damage.low + (damage.high - damage.low) * torch.rand(len(images), 1, 1, 1, generator=rng)
-    noise = levels / 127.5 * torch.randn(images.shape, generator=rng)
+    shares = drawn(lambda count: torch.rand(count, 1, 1, 1, generator=rng), len(images))
+    levels = damage.low + (damage.high - damage.low) * shares
+    noise = levels / 127.5 * drawn(lambda count: torch.randn(count, *images.shape[1:], generator=rng), len(images))
     noise[:, 3 if images.shape[1] >= 3 else 1 :] = 0.0  # alpha is no light
     return images + noise.to(images.device)
 

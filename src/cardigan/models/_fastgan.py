@@ -13,6 +13,7 @@ from torch.nn.utils import parametrizations
 
 from cardigan.errors import CardiganError
 from cardigan.layers import ToPoint, normal_init
+from cardigan.share import drawn
 
 LARGEST = 1024
 """Sides of the largest image, in pixels."""
@@ -97,7 +98,11 @@ class Noise(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (B, C, H, W) in, maps of the same shape out."""
-        return maps + self.strength * (torch.randn_like(maps[:, :1]) if self.training else self.fixed)
+        if not self.training:
+            return maps + self.strength * self.fixed
+        return maps + self.strength * drawn(
+            lambda count: maps.new_empty(count, 1, *maps.shape[2:]).normal_(), len(maps)
+        )
 
 
 class Excitation(nn.Module):

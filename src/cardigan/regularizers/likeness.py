@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cardigan.contracts import Player, Step
+from cardigan.share import mean
 
 
 def pixels_and_slopes(mine: Tensor, true: Tensor, *, scales: int = 3) -> Tensor:
@@ -147,7 +148,7 @@ class Matching:
         with torch.no_grad():
             true = features(step.real)
         distances = [
-            (mine - theirs).abs().flatten(1).mean(dim=1) / theirs.abs().mean().clamp(min=1e-6)
+            (mine - theirs).abs().flatten(1).mean(dim=1) / mean(theirs.abs().mean()).clamp(min=1e-6)
             for mine, theirs in zip(features(step.fake), true, strict=True)
         ]
         return self.weight * torch.stack(distances).mean(dim=0)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from cardigan.contracts import Player, Step
+from cardigan.share import drawn
 
 
 def slopes(logits: Tensor, images: Tensor) -> Tensor:
@@ -94,7 +95,7 @@ class GradientPenalty:
     def __call__(self, step: Step) -> Tensor:
         """One value per image, (B,)."""
         real, fake = step.real.detach(), step.fake.detach()
-        share = torch.rand(len(real), 1, 1, 1, device=real.device)
+        share = drawn(lambda count: torch.rand(count, 1, 1, 1, device=real.device), len(real))
         between = (share * real + (1 - share) * fake).requires_grad_()
         logits = step.gan.discriminator(step.gan.augment(between), step.labels)
         norms = slopes(logits, between).square().sum(dim=1).add(1e-12).sqrt()

@@ -99,7 +99,7 @@ class Rotation:
     generator is asked for images whose upright can be told, so on this the players work together. Faces, rooms and
     digits have an upright; textures, cells and photos from above have none, and gain nothing.
 
-    A quarter of the batch (rounded up) is shown in all four rotations, augmented as in the game: as many images as the
+    Every fourth image of the batch is shown in all four rotations, augmented as in the game: as many images as the
     batch has, through the discriminator once more, in each player's step. Augmentations that turn images themselves
     take the answer away.
 
@@ -130,14 +130,13 @@ class Rotation:
                 f"Rotation needs a discriminator that can tell rotations, and this one is a "
                 f"{_name(discriminator)}: wrap it, regularizers.Rotating(discriminator, generator.shape)."
             )
-        count = -(-len(step.fake) // 4)
         if self.player == "discriminator":
             assert step.shown is not None
-            upright, labels = step.shown[:count].detach(), step.labels
+            upright, labels = step.shown[::4].detach(), step.labels
         else:
-            upright, labels = step.gan.augment(step.fake[:count]), step.fake_labels
+            upright, labels = step.gan.augment(step.fake[::4]), step.fake_labels
         turned, turns = quarter_turns(upright)
-        logits = discriminator.rotations(turned, None if labels is None else labels[:count].repeat(4))
+        logits = discriminator.rotations(turned, None if labels is None else labels[::4].repeat(4))
         return self.weight * F.cross_entropy(logits, turns, reduction="none")
 
 

@@ -14,13 +14,16 @@ from torch import Tensor, nn
 
 from cardigan.clock import Progress, StepRecord, Turns
 from cardigan.contracts import GAN, Adaptive, Batch, Batches, GeneratorNetwork, Player
+from cardigan.crew import together as crew_of_all
 from cardigan.errors import CardiganError
 from cardigan.randomness import generator, seeded
+from cardigan.share import gathered, own_batch
 from cardigan.training.ema import Average, settled
 from cardigan.training.optimizers import Adam, OptimizerSettings
 from cardigan.training.schedules import Schedule
 from cardigan.training.steps import Played, draw_fakes, draw_sources, play
 from cardigan.training.turns import alternate
+from cardigan.training.whole_batch import over_all
 
 PLAYERS: tuple[Player, Player] = ("discriminator", "generator")
 
@@ -47,6 +50,9 @@ class NonFiniteError(CardiganError):
 class Training:
     """Everything that changes while a GAN trains: networks, optimizers, the average and the clock.
 
+    Where torch.distributed has joined several processes, each of them makes one of these, and they train together: they
+    begin with the first one's weights, each takes its share of every batch, and gradients and numbers are averaged.
+
     Args:
         gan: networks, objective and regularizers; moved to ``device`` in place.
         optimizers: settings for each player, or one for both. Each player has its own optimizer, so that the one whose
@@ -56,7 +62,8 @@ class Training:
         device: where to train.
 
     Raises:
-        CardiganError: if an adaptive augmentation is no module.
+        CardiganError: if an adaptive augmentation is no module; or, of several processes, if a layer cannot be trained
+            by them.
     """
 
     def __init__(
@@ -75,6 +82,11 @@ class Training:
             )
         self.gan = gan.to(device)
         self.device, self.seed = torch.device(device), seed
+        self.crew = crew_of_all()
+        if self.crew.count > 1:
+            for module in self.modules():
+                over_all(module)
+                self.crew.hand_out([*module.parameters(), *module.buffers()])
         settings = optimizers if isinstance(optimizers, Mapping) else dict.fromkeys(PLAYERS, optimizers or Adam())
         # Walking a network for its weights costs as much as a small layer, so it is done once.
         self.weights = {
@@ -88,6 +100,11 @@ class Training:
         self.rate_scale = 1.0
         self.average = Average(gan.generator, half_life=half_life)
         self.progress = Progress()
+
+    def modules(self) -> list[nn.Module]:
+        """Both networks, and an augmentation that learns."""
+        learning = [self.gan.augment] if isinstance(self.gan.augment, nn.Module) else []
+        return [self.gan.discriminator, self.gan.generator, *learning]
 
     def published(self, batches: Batches, *, images: int = 1024) -> GeneratorNetwork:
         """The averaged generator, ready to draw: evaluation mode, normalisation measured for its weights.
@@ -112,9 +129,18 @@ class Training:
                 group["lr"] = full * multiplier * self.rate_scale
 
     def turn(self, batches: Batches, turns: Turns) -> StepRecord:
-        """Let the next players act on the next batch."""
+        """Let the next players act on the next batch; of several processes, each on its share of it.
+
+        Raises:
+            CardiganError: if the batch cannot be shared evenly.
+            LostProcessError: if another process is gone.
+        """
+        with self.crew.sharing(batches.batch_size):
+            return self._turn(batches, turns)
+
+    def _turn(self, batches: Batches, turns: Turns) -> StepRecord:
         progress, turn = self.progress, turns(self.progress)
-        batch = batches.at(progress.images)
+        batch = own_batch(batches.at(progress.images), batches.batch_size)
         losses: dict[str, Tensor] = {}
         logits: dict[str, Tensor] = {}
         # Networks in training mode write into their buffers whenever they are asked; who only looks on must not change.
@@ -125,15 +151,15 @@ class Training:
             for player in turn:
                 played = play(self.gan, player, batch, fakes, steps=progress.steps[player])
                 try:
-                    self._move(player, played, batch)
+                    named, means = self._move(player, played, batch)
                 except NonFiniteError:
                     for buffers in kept.values():
                         put_back(buffers)
                     raise
-                losses |= {f"{player}/{name}": value.detach() for name, value in played.losses.items()}
-                logits = {name: value.mean() for name, value in played.logits.items()} | logits
+                losses |= {f"{player}/{name}": value for name, value in named.items()}
+                logits = means | logits
                 if player == "discriminator" and isinstance(self.gan.augment, Adaptive):
-                    self.gan.augment.observe(played.logits["real"], images=batches.batch_size)
+                    self.gan.augment.observe(gathered(played.logits["real"]), images=batches.batch_size)
         for player in PLAYERS:
             if player not in turn:
                 put_back(kept[player])
@@ -146,27 +172,40 @@ class Training:
         gauges = self.gan.augment.gauges() if isinstance(self.gan.augment, Adaptive) else {}
         return StepRecord(progress, losses, logits, gauges)
 
-    def _move(self, player: Player, played: Played, batch: Batch) -> None:
-        """Differentiate one player's loss by its own weights only, and step its own optimizer."""
+    def _move(self, player: Player, played: Played, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Differentiate one player's loss by its own weights only, and step its own optimizer.
+
+        Returns:
+            The losses and the mean logits, of the whole batch.
+        """
         weights, optimizer, progress = self.weights[player], self.optimizers[player], self.progress
         # Asking for these weights alone spares the other network's weight gradients, and cannot leave any behind.
         gradients = torch.autograd.grad(played.total, weights, allow_unused=True, retain_graph=False)
+        used = [weight for weight, gradient in zip(weights, gradients, strict=True) if gradient is not None]
         present = [gradient for gradient in gradients if gradient is not None]
-        if not torch.isfinite(torch.nn.utils.get_total_norm(present) + played.total.detach()):
-            losses = {name: float(value.detach()) for name, value in played.losses.items()}
-            raise NonFiniteError(player, losses, progress, [] if batch.indices is None else batch.indices.tolist())
-        for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = None if gradient is None else laid_out(gradient, weight)
+        losses = [value.detach() for value in played.losses.values()]
+        means = [value.mean() for value in played.logits.values()]
+        # In one exchange, and before anyone judges them: all processes come to the same verdict.
+        averages = iter(self.crew.averaged([*present, *losses, *means]))
+        present = [next(averages) for _ in present]
+        named = {name: next(averages) for name in played.losses}
+        logits = {name: next(averages) for name in played.logits}
+        if not torch.isfinite(torch.nn.utils.get_total_norm(present) + torch.stack(list(named.values())).sum()):
+            indices = [] if batch.indices is None else gathered(batch.indices.to(self.device)).tolist()
+            raise NonFiniteError(player, {name: float(value) for name, value in named.items()}, progress, indices)
+        for weight, gradient in zip(used, present, strict=True):
+            weight.grad = laid_out(gradient, weight)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         for projection in self.gan.projections:
             if projection.player == player:
                 projection(self.gan.network(player))
         progress.steps[player] += 1
-        if "adversarial" in played.losses:
-            new, old = played.losses["adversarial"].detach(), progress.smoothed.get(player)
+        if "adversarial" in named:
+            new, old = named["adversarial"], progress.smoothed.get(player)
             share = max(0.1, 1 / progress.steps[player])
             progress.smoothed[player] = new if old is None else old + share * (new - old)
+        return named, logits
 
 
 def laid_out(gradient: Tensor, weight: Tensor) -> Tensor:
@@ -230,6 +269,7 @@ def fit(
     Raises:
         ValueError: unless exactly one budget is given.
         NonFiniteError: if a loss or gradient is not finite; no weight has been changed by it.
+        LostProcessError: if several processes train together and one of them is gone.
 
     Example:
         >>> from cardigan import models, objectives
@@ -258,5 +298,7 @@ def fit(
         if schedule is not None:
             training.set_rates(schedule(max((now - start) / (end - start), 0.0)))
         record = training.turn(batches, turns)
-        progress.seconds = time.perf_counter() - began
+        clock = time.perf_counter() - began
+        # Where time decides how far training is, one clock decides for all.
+        progress.seconds = clock if seconds is None else training.crew.from_first(clock)
         yield replace(record, progress=progress.copy())

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cardigan.contracts import GAN, Batch, DiscriminatorNetwork, GeneratorNetwork, Player, Step
+from cardigan.share import current, own, spread
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,18 @@ class Played:
 
 
 def draw_sources(gan: GAN, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
-    """What the generator starts from, and the classes to draw, for one batch."""
+    """What the generator starts from, and the classes to draw, for one batch.
+
+    The prior draws for the images of all processes, as it would in one; each takes what is for its own.
+    """
     if batch.source is not None:
         return batch.source, batch.labels
     assert gan.prior is not None
-    return gan.prior(batch.labels, count=len(batch.real), rng=rng)
+    if current().count == 1:
+        return gan.prior(batch.labels, count=len(batch.real), rng=rng)
+    given = None if batch.labels is None else spread(batch.labels)
+    source, labels = gan.prior(given, count=len(batch.real) * current().count, rng=rng)
+    return own(source), None if labels is None else own(labels)
 
 
 def draw_fakes(gan: GAN, batch: Batch, rng: torch.Generator, *, graph: bool) -> Fakes:
