@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does
 
@@ -58,7 +59,7 @@ def show(known: dict, arms: Sequence[str], points: Sequence[float]) -> None:
                 print(f"{told} never")
             else:
                 after, times = ("after", "") if exact else ("within", "at least ")
-                print(f"{told} {after} {seconds:.0f} s, {times}{points[-1] / seconds:.1f} times as soon")
+                print(f"{told} {after} {seconds:.3g} s, {times}{points[-1] / seconds:.1f} times as soon")
 
 
 def eyes_for(images: Images, arguments: argparse.Namespace) -> Eyes:
@@ -90,7 +91,7 @@ def main() -> None:
     points = sorted(arguments.seconds)
     eyes = eyes_for(images, arguments)
     path = arguments.out / f"{arguments.set}-{'-'.join(f'{point:g}' for point in points)}.json"
-    known = json.loads(path.read_text()) if path.exists() else {"rows": {}}
+    known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"rows": {}}
     known |= {"floor": eyes.floor, "eyes": eyes.told, "points": points, "samples": arguments.samples}
     peers = dict(text.split("=", 1) for text in arguments.peer)
     for seed in range(arguments.seed, arguments.seed + arguments.seeds):

@@ -29,9 +29,9 @@ PEER_NAMES = ("fastai", "torchgan", "lightweight-gan")
 def main(words: list[str]) -> int:
     """Ask, print, keep, fill the tables. The exit code."""
     if words[:1] == ["inside"]:
-        from bench import inside
+        from bench.inside import main as alone
 
-        inside.main(words[1:])
+        alone(words[1:])
         return 0
     arguments = parsed(words)
     if arguments.question == "pages":

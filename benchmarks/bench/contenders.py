@@ -107,7 +107,7 @@ class Printed(Contender):
             raise SystemExit(f"tutorial:{name} draws {self.tutorial.channels} channels, not {images.train.shape[3]}.")
         torch.manual_seed(seed)
         np.random.seed(seed)
-        self.pixels, self.labels = images.train, images.labels
+        self.pixels, self.labels, self.served = images.train, images.labels, 0
         self.networks = self.tutorial.networks()
         self.iterations = self.tutorial.loop(self, *self.networks)
         self.chance = torch.get_rng_state(), np.random.get_state()
@@ -122,6 +122,7 @@ class Printed(Contender):
             if self.side != self.tutorial.size:
                 real = F.interpolate(real, size=(self.tutorial.size,) * 2, mode="bilinear", antialias=True)
             labels = np.zeros(len(places), np.int64) if self.labels is None else self.labels[places]
+            self.served = len(places)
             yield real, torch.from_numpy(labels)
 
     def _train(self) -> int:
@@ -131,7 +132,7 @@ class Printed(Contender):
         with quietly(), deterministic(self.tutorial.deterministic):
             next(self.iterations)
         self.chance = torch.get_rng_state(), np.random.get_state()
-        return self.tutorial.batch
+        return self.served
 
     @torch.no_grad()
     def sample(self, count: int) -> np.ndarray:

@@ -113,7 +113,7 @@ def passes_ours(tutorial: Tutorial, root: Path, batch: int) -> list[float]:
     def first_pass() -> None:
         with tempfile.TemporaryDirectory() as cache:
             source = open_source(str(root / "photos"))
-            store = prepare(source, size=(tutorial.size,) * 2, settings=DataSettings(), cache=cache)
+            store = prepare(source, size=(tutorial.size, tutorial.size), settings=DataSettings(), cache=cache)
             recipe = recipes.prepare(tutorial.recipe, task_of(store), batch_size=batch)
             training = Training(recipe.gan, optimizers=recipe.optimizers, half_life=0)
             drawn = batches(store, batch_size=batch)

@@ -139,7 +139,7 @@ def apart(
     np.random.seed(turn)
     torch.manual_seed(derive(training.seed, "layers", training.progress.images))
     with quietly(), deterministic(tutorial.deterministic):
-        told = dict(zip(("generator", "discriminator"), map(float, next(iterations)), strict=True))
+        told: dict[str, float] = dict(zip(("generator", "discriminator"), map(float, next(iterations)), strict=True))
     np.random.seed(turn)
     losses = training.turn(drawn, recipe.turns).losses
     found = {

@@ -17,11 +17,12 @@ def conv_layer(before, after, kernel, stride, padding, *, transpose=False, norm=
     kind = nn.ConvTranspose2d if transpose else nn.Conv2d
     layer = kind(before, after, kernel, stride, padding, bias=not norm)
     nn.init.kaiming_uniform_(layer.weight)
-    layers = [layer]
+    layers: list[nn.Module] = [layer]
     if norm:
-        layers.append(nn.BatchNorm2d(after))
-        layers[-1].bias.data.fill_(1e-3)
-    else:
+        norm_layer = nn.BatchNorm2d(after)
+        nn.init.constant_(norm_layer.bias, 1e-3)
+        layers.append(norm_layer)
+    if layer.bias is not None:
         nn.init.normal_(layer.bias, std=0.01)
     return [*layers, nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True)]
 
@@ -44,7 +45,7 @@ class Critic(nn.Sequential):
             layers += conv_layer(before, before * 2, 4, 2, 1, slope=0.2)
         last = nn.Conv2d(FEATURES * 8, 1, 4)
         nn.init.kaiming_normal_(last.weight)
-        nn.init.zeros_(last.bias)
+        nn.init.zeros_(last.bias)  # pyright: ignore[reportArgumentType]
         super().__init__(*layers, last, nn.Flatten())
 
 
