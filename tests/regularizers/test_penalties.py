@@ -59,6 +59,22 @@ def test_slopes_are_each_images_own_gradient():
     torch.testing.assert_close(slopes(network(real), real), real.flatten(1))
 
 
+@pytest.mark.parametrize("penalty", [R1(weight=3.0), R2(weight=3.0), GradientPenalty(weight=3.0)])
+def test_a_penalty_does_not_grow_with_the_number_of_logits(penalty):
+    """Of a discriminator that gives the same logit for nine patches it asks what it asks of one that gives it once."""
+
+    class Patches(Quadratic):
+        def forward(self, images, labels=None):
+            return super().forward(images, labels).expand(-1, 9)
+
+    torch.manual_seed(0)
+    found = []
+    for network in (Quadratic(), Patches()):
+        torch.manual_seed(1)
+        found.append(penalty(step(network, *images())))
+    torch.testing.assert_close(found[1], found[0])
+
+
 @pytest.mark.parametrize("term", [R1(weight=3.0), R2(weight=3.0)])
 def test_zero_centred_penalties_of_a_linear_discriminator(term):
     network = Linear()

@@ -10,11 +10,13 @@ from cardigan.share import drawn
 
 
 def slopes(logits: Tensor, images: Tensor) -> Tensor:
-    """The gradient of each image's summed logits with respect to its pixels, flattened: (B, C*H*W).
+    """The gradient of each image's mean logit with respect to its pixels, flattened: (B, C*H*W).
 
-    The graph is kept, so that a penalty on it can be differentiated.
+    The mean, because that is what an objective plays for: summed over the thousands of logits of a discriminator that
+    judges patches, the same penalty would weigh a million times as much. The graph is kept, so that a penalty on it can
+    be differentiated.
     """
-    (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    (slope,) = torch.autograd.grad(logits.flatten(1).mean(dim=1).sum(), images, create_graph=True)
     return slope.flatten(1)
 
 
