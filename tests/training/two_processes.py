@@ -397,7 +397,8 @@ def disagreeing():
         training.optimizers["generator"].state.clear()
     hand_out(training)
     check_alike(training)
-    moments = [float(each["exp_avg"].sum()) for each in training.optimizers["generator"].state.values()]
+    kept = training.optimizers["generator"].state
+    moments = [float(kept[weight]["exp_avg"].sum()) for weight in training.weights["generator"]]
     found["handed out"] = [state(training), training.progress.images, training.rate_scale, moments]
     found["uneven"] = caught(lambda: training.turn(drawn(batch_size=7), both()))
 
