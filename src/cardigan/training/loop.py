@@ -18,6 +18,7 @@ from cardigan.crew import together as crew_of_all
 from cardigan.errors import CardiganError
 from cardigan.randomness import generator, seeded
 from cardigan.share import gathered, own_batch
+from cardigan.training.buffers import kept_buffers, put_back
 from cardigan.training.ema import Average, settled
 from cardigan.training.optimizers import Adam, OptimizerSettings
 from cardigan.training.schedules import Schedule
@@ -215,26 +216,6 @@ def laid_out(gradient: Tensor, weight: Tensor) -> Tensor:
     transposed, and fused optimizers on a CPU (torch 2.13) read them in the order of memory, each for another weight.
     """
     return gradient if gradient.stride() == weight.stride() else torch.empty_like(weight).copy_(gradient)
-
-
-Kept = list[tuple[nn.Module, str, Tensor, Tensor]]
-"""Each buffer's module, its name there, the buffer itself, and what was in it."""
-
-
-def kept_buffers(network: nn.Module) -> Kept:
-    """What a network's buffers hold, to be put back."""
-    return [
-        (module, name, buffer, buffer.clone())
-        for module in network.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
-
-
-def put_back(buffers: Kept) -> None:
-    """Give buffers what they held, also where a module has set another tensor in their place."""
-    for module, name, buffer, before in buffers:
-        module._buffers[name] = buffer.copy_(before)
 
 
 def fit(
