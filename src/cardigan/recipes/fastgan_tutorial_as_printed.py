@@ -20,6 +20,7 @@ from cardigan import objectives
 from cardigan.contracts import GAN, DiscriminatorNetwork, Player, Step
 from cardigan.models import fastgan_tutorial
 from cardigan.recipes._contract import BatchSize, Recipe, Task
+from cardigan.share import drawn
 from cardigan.training.optimizers import Adam
 from cardigan.training.turns import together
 
@@ -72,7 +73,7 @@ class InventedRotations:
         discriminator = step.gan.discriminator
         assert isinstance(discriminator, TwoHeaded)
         shares = discriminator.second(step.maps[-1].flatten(1)).softmax(dim=1)
-        labels = torch.randint(0, 4, (len(shares),), device=shares.device)
+        labels = drawn(lambda count: torch.randint(0, 4, (count,), device=shares.device), len(shares))
         return self.weight * F.cross_entropy(shares, labels, reduction="none")
 
 
