@@ -5,6 +5,9 @@ import os
 import pytest
 import torch
 
+collect_ignore = ["two_runs.py", "training/two_processes.py"]
+"""Programs that tests start in processes of their own: they read their command line when they are loaded."""
+
 # Two workers of one thread each get through more small networks than one worker of two.
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
