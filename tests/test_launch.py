@@ -15,7 +15,7 @@ from cardigan.data.holding import held_out_images, training_part
 from cardigan.errors import CardiganError
 from cardigan.interrupts import InterruptedRunError
 from cardigan.launch import train
-from cardigan.runs import load, read_events
+from cardigan.runs import load
 from cardigan.training import RMSprop, checkpoint
 from cardigan.training.loop import Training
 
@@ -37,7 +37,7 @@ def model(run):
 
 
 def events(run):
-    return [event["text"] for event in read_events(run.folder)]
+    return [event["text"] for event in run.folder.read_events()]
 
 
 def stopped_after(monkeypatch, turns):
@@ -492,7 +492,7 @@ def test_two_rollbacks_without_help_are_enough(tmp_path, monkeypatch):
     assert told.startswith("The generator's loss or gradient is not finite after 160 images")
     assert "It was rolled back 2 times with half the learning rate, without help." in told
     assert f"The images of the batch are named in {out / 'nonfinite.json'}." in told
-    assert len(read_events(session.RunFolder(out))) == 2
+    assert len(session.RunFolder(out).read_events()) == 2
     found, rejected = checkpoint.newest(out / "checkpoints")
     assert rejected == {}
     assert found.step == 0

@@ -17,7 +17,7 @@ from cardigan.folder import RunFolder
 from cardigan.launch import train
 from cardigan.models import unet
 from cardigan.randomness import generator as stream
-from cardigan.runs import Run, add_event, load, read_events
+from cardigan.runs import Run, load
 from cardigan.sample import load_generator, publish
 
 SETTINGS = {"size": 16, "images": 96, "device": "cpu", "quiet": True, "snapshots": 2, "width": 2, "batch_size": 16}
@@ -263,7 +263,7 @@ def test_the_report_can_be_written_again(conditional):
 
 def test_the_report_notes_why_and_what_happened(plain, tmp_path):
     run = load(shutil.copytree(plain.path, tmp_path / "run"))
-    add_event(run.folder, "resumed <here>", images=32)
+    run.folder.add_event("resumed <here>", images=32)
     contents = run._contents()
     assert contents.notes == [*run.config["because"], "resumed <here>"]
     assert contents.records == run.records
@@ -292,12 +292,12 @@ def test_the_configuration_tells_what_was_asked_and_what_it_came_to(conditional,
 
 def test_events_are_read_in_order_and_a_torn_line_is_left_out(tmp_path):
     folder = RunFolder(tmp_path)
-    assert read_events(folder) == []
-    add_event(folder, "first", images=1)
-    add_event(folder, 'second "quoted"\nwith a line', images=2)
+    assert folder.read_events() == []
+    folder.add_event("first", images=1)
+    folder.add_event('second "quoted"\nwith a line', images=2)
     with (tmp_path / "events.jsonl").open("a") as file:
         file.write('{"images": 3, "te')
-    assert read_events(folder) == [
+    assert folder.read_events() == [
         {"images": 1, "text": "first"},
         {"images": 2, "text": 'second "quoted"\nwith a line'},
     ]

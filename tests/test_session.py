@@ -14,7 +14,7 @@ from cardigan.errors import CardiganError
 from cardigan.interrupts import InterruptedRunError
 from cardigan.launch import train
 from cardigan.recipes import Compromise
-from cardigan.runs import load, read_events
+from cardigan.runs import load
 from cardigan.sample import load_generator
 from cardigan.training.loop import Training
 
@@ -113,7 +113,7 @@ def test_a_finished_run_has_both_generators_its_measurements_and_a_report(finish
     html = folder.report.read_text(encoding="utf-8")
     assert "as given" in html
     assert "true" in html
-    assert any(event["text"].startswith("Kept the generator ") for event in read_events(folder))
+    assert any(event["text"].startswith("Kept the generator ") for event in folder.read_events())
     config = json.loads(folder.config.read_text())
     assert config["resolved"]["degradation"] == "downscale2"
     assert config["resolved"]["stages"] == ["content until 45%", "critic until 50%", "game until 100%"]
@@ -293,7 +293,7 @@ def test_an_interrupted_run_restores_as_far_as_it_got(photos, tmp_path):
 def test_a_run_tells_its_verdict_once(photos, finished, tmp_path):
     out = shutil.copytree(finished.path, tmp_path / "run")
     run = restoration(photos, out)
-    assert sum(event["text"].startswith("Kept") for event in read_events(run.folder)) == 1
+    assert sum(event["text"].startswith("Kept") for event in run.folder.read_events()) == 1
 
 
 def test_a_report_without_its_pictures_says_which_file_is_missing(finished, tmp_path):

@@ -11,7 +11,7 @@ import torch
 from cardigan import session
 from cardigan.errors import CardiganError
 from cardigan.launch import train
-from cardigan.runs import load, read_events
+from cardigan.runs import load
 from cardigan.sample import load_generator
 from cardigan.trials import Drawn, Trials
 from cardigan.trials.ledger import KEYS
@@ -53,7 +53,7 @@ def model(folder):
 
 def told(run):
     return [
-        event["text"] for event in read_events(run.folder) if not event["text"].startswith(("Resumed", "From here"))
+        event["text"] for event in run.folder.read_events() if not event["text"].startswith(("Resumed", "From here"))
     ]
 
 

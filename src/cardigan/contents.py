@@ -1,6 +1,6 @@
 """What the report of a run shows, gathered from its folder and drawn by its generator."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,6 @@ def contents(
     *,
     before: Opened | None,
     sample: Sample,
-    events: Sequence[Mapping[str, Any]],
 ) -> Contents:
     """Everything that the report of a run shows.
 
@@ -45,7 +44,6 @@ def contents(
         kept: the generator that was published.
         before: of a restoration, the one from before the game; None where there is none.
         sample: draws as :meth:`cardigan.runs.Run.sample` does.
-        events: what happened beside training, in order.
 
     Raises:
         CardiganError: if a restoration has lost the pictures that it is shown by.
@@ -59,7 +57,7 @@ def contents(
         data=config["data"],
         snapshots=_snapshots(folder),
         records=records,
-        notes=[*config["because"], *(event["text"] for event in events)],
+        notes=[*config["because"], *(event["text"] for event in folder.read_events())],
         command=config["command"],
         version=config["version"],
         **shown,

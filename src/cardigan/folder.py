@@ -113,6 +113,15 @@ class RunFolder:
         """All records; a last line that a crash cut short is left out."""
         return read_lines(self.records)
 
+    def read_events(self) -> list[dict[str, Any]]:
+        """What happened beside training, in order: resumes, rejected checkpoints, remedies."""
+        return read_lines(self.path / "events.jsonl")
+
+    def add_event(self, text: str, *, images: int) -> None:
+        """Note something that happened to the run."""
+        with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"images": images, "text": text}) + "\n")
+
     def sweep(self) -> None:
         """Remove what a killed process left half written; only the holder of the lock may."""
         for leftover in [

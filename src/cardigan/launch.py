@@ -27,7 +27,7 @@ from cardigan.place import LostProcessError, told
 from cardigan.randomness import generator
 from cardigan.recipes import Compromise, Recipe, Task
 from cardigan.request import Request, check, check_size, choose_size, pick_device
-from cardigan.runs import Run, add_event
+from cardigan.runs import Run
 from cardigan.session import Session
 from cardigan.settings import RunSettings, Settings
 from cardigan.training import checkpoint as checkpoints
@@ -178,7 +178,7 @@ def _take_up(
     if saved:
         session.go_back(saved.checkpoint)
         for text in saved.told(previous, config):
-            add_event(folder, text, images=session.training.progress.images)
+            folder.add_event(text, images=session.training.progress.images)
             session.say(text)
     if not saved or not previous or previous["data"].get("split") != split.fingerprint:
         folder.samples.mkdir(exist_ok=True)

@@ -1,7 +1,6 @@
 """A run that was trained, or is being trained: open it, draw from it, look at it."""
 
 import copy
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from cardigan.contents import Opened, contents
 from cardigan.contracts import GeneratorNetwork
 from cardigan.data.degrade import parse
 from cardigan.errors import CardiganError
-from cardigan.folder import RunFolder, read_lines
+from cardigan.folder import RunFolder
 from cardigan.picture_files import read_picture
 from cardigan.randomness import generator as random_generator
 from cardigan.report.page import Contents, write
@@ -191,16 +190,4 @@ class Run:
     def _contents(self) -> Contents:
         kept, pretrained = self._opened(), self.folder.pretrained
         before = self._opened(pretrained) if (pretrained / "config.json").exists() else None
-        events = read_events(self.folder)
-        return contents(self.folder, self.config, kept, before=before, sample=self.sample, events=events)
-
-
-def read_events(folder: RunFolder) -> list[dict[str, Any]]:
-    """What happened to a run beside training: resumes, rejected checkpoints, remedies."""
-    return read_lines(folder.path / "events.jsonl")
-
-
-def add_event(folder: RunFolder, text: str, *, images: int) -> None:
-    """Note something that happened to a run."""
-    with (folder.path / "events.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"images": images, "text": text}) + "\n")
+        return contents(self.folder, self.config, kept, before=before, sample=self.sample)

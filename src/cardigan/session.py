@@ -22,7 +22,7 @@ from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder
 from cardigan.interrupts import InterruptedRunError, Interrupts
 from cardigan.recipes import Recipe
-from cardigan.runs import Run, add_event, read_events
+from cardigan.runs import Run
 from cardigan.sample import load_generator, publish
 from cardigan.settings import Settings
 from cardigan.training import checkpoint as checkpoints
@@ -101,7 +101,7 @@ class Session:
         self.go_back(saved)
         self.training.rate_scale = scale  # of the failed attempt, not of the checkpoint: each try is calmer
         text = f"{error} Rolled back to {saved.step:,} turns, learning rate halved."
-        add_event(self.folder, text, images=error.images)
+        self.folder.add_event(text, images=error.images)
         self.say(text)
 
     def go_back(self, saved: checkpoints.Checkpoint) -> None:
@@ -255,9 +255,9 @@ class Session:
 
     def _tell(self, text: str, *, once: bool = True) -> None:
         """Note something about the run, and say it; what was noted before is only said again if that is asked for."""
-        known = text in (event["text"] for event in read_events(self.folder))
+        known = text in (event["text"] for event in self.folder.read_events())
         if text and not known:
-            add_event(self.folder, text, images=self.training.progress.images)
+            self.folder.add_event(text, images=self.training.progress.images)
         if not (known and once):
             self.say(text)
 

@@ -3,8 +3,7 @@
 Against `fastgan`: a width of 8; a third head for small patches, without which so narrow a discriminator lets grain
 pass; no spectral norm, which costs a tenth of the time at this width; Adam without momentum and with a short memory, at
 fifteen times the rate, which falls from the start; and augmentation that begins with none and grows as the
-discriminator learns its images by heart, since for the first ten minutes it only hides from a narrow discriminator what
-the images look like.
+discriminator learns its images by heart.
 
 Source: *Towards Faster and Stabilized GAN Training for High-fidelity Few-shot Image Synthesis*, Liu et al., 2021;
 *Training Generative Adversarial Networks with Limited Data*, Karras et al., 2020; the numbers by search (docs/log.md).
