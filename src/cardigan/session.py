@@ -28,6 +28,7 @@ from cardigan.settings import Settings
 from cardigan.training import checkpoint as checkpoints
 from cardigan.training.loop import NonFiniteError, Training, fit
 from cardigan.training.unison import check_alike, hand_out
+from cardigan.training.writer import Writer
 from cardigan.trials import Budget, Exam, HeldOut, Trials
 from cardigan.watchers.progress import display, sentence
 from cardigan.watchers.records import RecordsWriter
@@ -35,8 +36,6 @@ from cardigan.watchers.snapshots import Snapshots
 from cardigan.watchers.tensorboard import TensorBoardWriter
 
 MOST_ROLLBACKS = 2
-SHORTEST_GRACE = 15
-"""Seconds that the least patient cloud leaves between SIGTERM and SIGKILL."""
 SNAPSHOT_IMAGES = 256
 """Images on which a snapshot's normalisation is measured; the published model takes more."""
 
@@ -61,6 +60,9 @@ class Session:
     """The stage of the last turn."""
     saved: int = 0
     """Images seen when the last checkpoint was written."""
+
+    def __post_init__(self) -> None:
+        self.writer = Writer(self.folder.checkpoints)
 
     @property
     def spent(self) -> float:
@@ -89,8 +91,7 @@ class Session:
     def _roll_back(self, error: NonFiniteError, rollbacks: int) -> None:
         fault = {"player": error.player, "losses": error.losses, "images": error.images}
         fault["batch"] = self.store.names(error.indices)
-        path = self.folder.path / "nonfinite.json"
-        replace_durably(path, json.dumps(fault, indent=1).encode())
+        replace_durably(path := self.folder.path / "nonfinite.json", json.dumps(fault, indent=1).encode())
         saved, _ = checkpoints.newest(self.folder.checkpoints)
         if rollbacks == MOST_ROLLBACKS or saved is None:
             raise CardiganError(
@@ -117,6 +118,7 @@ class Session:
         self._measure(trials)  # what a kill between a checkpoint and its measurement has left
         saved_at, record = time.monotonic(), None
         with ExitStack() as stack:
+            stack.callback(self._settle)
             bar = stack.enter_context(display("training", shown=not self.quiet))
             interrupts = stack.enter_context(Interrupts())
             board = TensorBoardWriter(self.folder.path / "tensorboard", images=images) if run.tensorboard else None
@@ -133,13 +135,14 @@ class Session:
                     self._measure(trials)
                 due = time.monotonic() - saved_at >= run.checkpoint_seconds
                 word = self._agree(trials, signal=interrupts.number or 0, save=due)
-                if word.signal:
-                    records.flush(record)
                 if word.save or word.signal:
                     check_alike(self.training)
-                    self.save()
+                    self._start_saving()
                     saved_at = time.monotonic()
+                if word.signal or self.writer.done:
+                    self._settle()
                 if word.signal:
+                    records.flush(record)
                     raise InterruptedRunError(word.signal, stopped(self.training, self.folder))
                 if word.done:
                     break
@@ -219,16 +222,21 @@ class Session:
         return self.training.progress.seconds * max(1.0 / max(self.spent, 1e-9) - 1.0, 0.0)
 
     def save(self) -> None:
-        """Write a checkpoint."""
-        began = time.monotonic()
-        checkpoints.save(self.folder.checkpoints, self.training, {"version": __version__, "stage": self.stage})
-        self.saved = self.training.progress.images
-        note_memory(self.folder.path / "cost.json", self.training.device)
-        if (took := time.monotonic() - began) > SHORTEST_GRACE:
-            text = (
-                f"Saving took {took:.0f} s: a machine that is taken away within {SHORTEST_GRACE} s loses what is new."
-            )
-            self.say(text)
+        """Write a checkpoint, and go on when it is safe."""
+        self._start_saving()
+        self._settle()
+
+    def _start_saving(self) -> None:
+        """Begin to write a checkpoint; training may go on meanwhile."""
+        self._settle()
+        self.writer.start(self.training, {"version": __version__, "stage": self.stage})
+
+    def _settle(self) -> None:
+        """See the checkpoint that is being written to its end, if there is one."""
+        if written := self.writer.wait():
+            self.saved = written.images
+            note_memory(self.folder.path / "cost.json", self.training.device)
+            self.say(written.warning)
 
     def finish(self) -> Run:
         """Publish the generator and write the report; other processes wait for that."""

@@ -2,7 +2,8 @@
 
 A checkpoint is a folder ``step-N`` whose last-written file, ``manifest.json``, names every other file with its size and
 SHA-256. It is written under another name, flushed to the disk, read back and checked, and only then renamed; older ones
-are removed only after that. Tensors are safetensors, everything else JSON: nothing in it can run code.
+are removed only after that. What is written is a copy, so that training need not wait for it. Tensors are safetensors,
+everything else JSON: nothing in it can run code.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import shutil
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from cardigan.errors import CardiganError
 from cardigan.training.loop import PLAYERS, Training
 from cardigan.training.state import Checkpoint, capture, restore
 
-__all__ = ["BadCheckpointError", "Checkpoint", "capture", "newest", "restore", "save", "tidy"]
+__all__ = ["BadCheckpointError", "Checkpoint", "Copy", "capture", "newest", "restore", "save", "tidy", "write"]
 
 SCHEMA = 1
 KEEP = 2
@@ -39,6 +41,29 @@ OPTIONAL = frozenset({"augment.safetensors"})
 """What it has besides where the augmentation learns too."""
 
 
+@dataclass(frozen=True)
+class Copy:
+    """A training as it stood at one moment, in memory of its own.
+
+    Args:
+        files: tensors by file name and by their own name.
+        state: everything that is not a tensor.
+    """
+
+    files: dict[str, dict[str, Tensor]]
+    state: dict[str, Any]
+
+    @classmethod
+    def of(cls, training: Training, extra: dict[str, Any]) -> "Copy":
+        """Copy a training, which is not changed by it, nor is any random state; ``extra``: JSON values to keep."""
+        files, state = capture(training)
+        copies = {
+            file: {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
+            for file, tensors in files.items()
+        }
+        return cls(copies, state | extra)
+
+
 def save(folder: Path, training: Training, extra: dict[str, Any]) -> Path:
     """Write a checkpoint by the protocol above, then remove all but the newest ``KEEP``.
 
@@ -50,21 +75,20 @@ def save(folder: Path, training: Training, extra: dict[str, Any]) -> Path:
     Raises:
         CardiganError: if the disk is full or the folder cannot be written; earlier checkpoints are untouched.
     """
-    files, state = capture(training)
-    step = training.progress.turns
+    return write(folder, Copy.of(training, extra))
+
+
+def write(folder: Path, copy: Copy) -> Path:
+    """:func:`save`, of a training as it stood when it was copied."""
+    step = copy.state["turns"]
     final = folder / _name(step)
-    told = json.dumps(state | extra, indent=1)
+    told = json.dumps(copy.state, indent=1)
     with suppress(BadCheckpointError, OSError):
         if _read(final).state == json.loads(told):
             return final  # saved a moment ago: to write it again would put it at risk
     partial = folder / f"{final.name}.partial-{uuid.uuid4().hex[:8]}"
     try:
-        blobs = {
-            f"{name}.safetensors": safetensors.torch.save(
-                {key: value.contiguous().cpu() for key, value in file.items()}
-            )
-            for name, file in files.items()
-        }
+        blobs = {f"{name}.safetensors": safetensors.torch.save(tensors) for name, tensors in copy.files.items()}
         blobs["state.json"] = told.encode()
         _check_space(folder, sum(map(len, blobs.values())))
         partial.mkdir(parents=True)
@@ -72,7 +96,7 @@ def save(folder: Path, training: Training, extra: dict[str, Any]) -> Path:
         manifest = {
             "schema": SCHEMA,
             "step": step,
-            "images": state["images"],
+            "images": copy.state["images"],
             "torch": torch.__version__,
             "files": listing,
         }
