@@ -101,7 +101,7 @@ ALLOWED = {
     "recipes/_augmentation": {"augment", "contracts"},
     "recipes/__init__": LEAVES | {"recipes._contract"},
     "recipes/auto": PARTS | LEAVES | {"training", "recipes._contract", "recipes"},
-    "settings": {"errors", "discovery", "recipes", "data"},
+    "settings": {"errors", "discovery", "recipes", "data", "training"},
     "recipe_text": {"recipes", "data", "settings"},
     "request": {"errors", "layers", "recipes", "data", "settings"},
     "folder": {"errors"},

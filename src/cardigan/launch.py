@@ -139,7 +139,12 @@ def open_session(
         split = hold_out(store, share=settings.data.hold_out, draws=recipe.degradation is None)
         drawn, held = _batches(store, split, recipe, seed=request.seed, device=device)
     training = Training(
-        recipe.gan, optimizers=recipe.optimizers, half_life=recipe.half_life, seed=request.seed, device=device
+        recipe.gan,
+        optimizers=recipe.optimizers,
+        half_life=recipe.half_life,
+        seed=request.seed,
+        device=device,
+        precision=settings.run.precision,
     )
     with crew.one_fate():
         if crew.first:

@@ -10,11 +10,12 @@ from cardigan import recipes
 from cardigan.data import DataSettings
 from cardigan.discovery import suggestion
 from cardigan.errors import CardiganError
+from cardigan.training.precision import Precision
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a run keeps itself. Every field is a ``--set KEY=VALUE``."""
+    """How a run computes and keeps itself; may change from sitting to sitting. Every field: ``--set KEY=VALUE``."""
 
     checkpoint_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
     """Seconds of training between checkpoints: what a crash can cost at most."""
@@ -26,6 +27,8 @@ class RunSettings:
     score_features: str | None = None
     """What those scores look through, as ``cardigan evaluate --features`` reads it. None takes a quick look that needs
     no network; a network is slower and sees more."""
+    precision: Precision = "float32"
+    """What the networks multiply with; ``"bfloat16"`` is faster on the GPUs that have it. Weights keep float32."""
     tensorboard: bool = False
     """Also write TensorBoard events into the run's folder; needs the extra ``tensorboard``."""
 

@@ -18,6 +18,7 @@ from cardigan.errors import CardiganError
 from cardigan.recipes import Recipe, Task
 from cardigan.settings import RunSettings, resolve
 from cardigan.training import Training
+from cardigan.training.state import capture
 
 CLASSES = 10
 BATCH = 4
@@ -111,6 +112,24 @@ def promise_one_turn_of_each_player_trains(name):
     images = training.published(drawn, images=8).eval()(source, *labels(recipe))
     assert images.shape == (2, shape.channels, shape.height, shape.width)
     assert images.abs().max() <= 1
+
+
+def promise_a_turn_in_bfloat16_is_nearly_the_same(name):
+    """The losses of the first turn, from the same weights, images and noise; and all that is kept stays float32."""
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        recipe = recipes.prepare(name, shape := task(name), seed=1, **small(name))
+        training = Training(recipe.gan, optimizers=recipe.optimizers, half_life=100, seed=1, precision=precision)
+        drawn = batches(store(shape), batch_size=recipe.batch_size, labels=bool(recipe.gan.generator.classes))
+        if recipe.degradation:
+            drawn = Pairs(drawn, recipe.degradation)
+        training.gan = recipe.course[0].gan
+        record = training.turn(drawn, recipe.course[0].turns)
+        losses[precision] = torch.stack(list(record.losses.values()))
+        kept = [tensor for file in capture(training)[0].values() for tensor in file.values()]
+        assert not any(tensor.dtype is torch.bfloat16 for tensor in kept)
+    assert losses["bfloat16"].dtype is torch.float32
+    torch.testing.assert_close(losses["bfloat16"], losses["float32"], rtol=0.1, atol=0.05)
 
 
 def labels(recipe):

@@ -65,9 +65,10 @@ class PrintedSpectralNorm(nn.Module):
         """The weight over an estimate of its largest singular value; one power iteration in training."""
         if self.training:
             with torch.no_grad():
-                self.right = F.normalize(weight.T @ self.left, dim=0)
-                self.left = F.normalize(weight @ self.right, dim=0)
-        return weight / torch.dot(self.left, weight @ self.right)
+                self.right = F.normalize(weight.T @ self.left, dim=0).type_as(weight)
+                self.left = F.normalize(weight @ self.right, dim=0).type_as(weight)
+        # To divide the weight would take two more passes over it on the way back.
+        return weight * torch.dot(self.left, (weight @ self.right).type_as(weight)).reciprocal()
 
 
 def squared_probabilities() -> Objective:

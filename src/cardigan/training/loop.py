@@ -21,6 +21,7 @@ from cardigan.share import gathered, own_batch
 from cardigan.training.buffers import kept_buffers, put_back
 from cardigan.training.ema import Average, settled
 from cardigan.training.optimizers import Adam, OptimizerSettings
+from cardigan.training.precision import Precision, arithmetic
 from cardigan.training.schedules import Schedule
 from cardigan.training.steps import Played, draw_fakes, draw_sources, play
 from cardigan.training.turns import alternate
@@ -61,10 +62,11 @@ class Training:
         half_life: of the averaged generator, in images; 0 publishes the trained weights themselves.
         seed: of all randomness.
         device: where to train.
+        precision: what the networks multiply with.
 
     Raises:
-        CardiganError: if an adaptive augmentation is no module; or, of several processes, if a layer cannot be trained
-            by them.
+        CardiganError: if an adaptive augmentation is no module; if the device lacks the precision; or, of several
+            processes, if a layer cannot be trained by them.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Training:
         half_life: float = 20_000,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        precision: Precision = "float32",
     ) -> None:
         if isinstance(gan.augment, Adaptive) and not isinstance(gan.augment, nn.Module):
             raise CardiganError(
@@ -83,6 +86,7 @@ class Training:
             )
         self.gan = gan.to(device)
         self.device, self.seed = torch.device(device), seed
+        self.arithmetic = arithmetic(precision, self.device)
         self.crew = crew_of_all()
         if self.crew.count > 1:
             for module in self.modules():
@@ -148,9 +152,11 @@ class Training:
         kept = {player: kept_buffers(self.gan.network(player)) for player in PLAYERS}
         with seeded(self.seed, "layers", progress.images, device=self.device):
             rng = generator(self.seed, "latents", progress.images, device=self.device)
-            fakes = draw_fakes(self.gan, batch, rng, graph="generator" in turn)
+            with self.arithmetic():
+                fakes = draw_fakes(self.gan, batch, rng, graph="generator" in turn)
             for player in turn:
-                played = play(self.gan, player, batch, fakes, steps=progress.steps[player])
+                with self.arithmetic():
+                    played = play(self.gan, player, batch, fakes, steps=progress.steps[player])
                 try:
                     named, means = self._move(player, played, batch)
                 except NonFiniteError:

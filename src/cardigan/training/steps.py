@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from cardigan.contracts import GAN, Batch, DiscriminatorNetwork, GeneratorNetwork, Player, Step
 from cardigan.share import current, own, spread
+from cardigan.training.precision import widened
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ def draw_fakes(gan: GAN, batch: Batch, rng: torch.Generator, *, graph: bool) -> 
     source, labels = draw_sources(gan, batch, rng)
     with torch.set_grad_enabled(graph):
         if not isinstance(gan.generator, GeneratorNetwork):
-            return Fakes(gan.generator(source, labels), source, labels)
-        images, *smaller = gan.generator.scales(source, labels)
+            return Fakes(widened(gan.generator(source, labels)), source, labels)
+        images, *smaller = map(widened, gan.generator.scales(source, labels))
         return Fakes(images, source, labels, tuple(smaller))
 
 
@@ -110,8 +111,8 @@ def _look(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, differentiabl
     elif gan.objective.generator is not None:
         if gan.objective.paired:
             with torch.no_grad():
-                real_logits = gan.discriminator(gan.augment(real), batch.labels)
-        fake_logits = gan.discriminator(gan.augment(fake), fakes.labels, *map(gan.augment, smaller))
+                real_logits = widened(gan.discriminator(gan.augment(real), batch.labels))
+        fake_logits = widened(gan.discriminator(gan.augment(fake), fakes.labels, *map(gan.augment, smaller)))
     return Step(
         player, real, fake, batch.labels, fakes.labels, real_logits, fake_logits, fakes.source, gan, shown, maps
     )
@@ -134,11 +135,14 @@ def _judge_both(
     In one pass where the discriminator judges each image alone.
     """
     if not isinstance(discriminator, DiscriminatorNetwork):
-        return discriminator(real.images, real.labels), discriminator(fake.images, fake.labels), []
+        judged = discriminator(real.images, real.labels), discriminator(fake.images, fake.labels)
+        return widened(judged[0]), widened(judged[1]), []
     if not discriminator.independent or fake.smaller:
         real_logits, maps = discriminator.examine(real.images, real.labels)
-        return real_logits, discriminator(fake.images, fake.labels, *fake.smaller), maps
+        fake_logits = discriminator(fake.images, fake.labels, *fake.smaller)
+        return widened(real_logits), widened(fake_logits), maps
     both = None if real.labels is None or fake.labels is None else torch.cat([real.labels, fake.labels])
     count = len(real.images)
     logits, maps = discriminator.examine(torch.cat([real.images, fake.images]), both)
+    logits = widened(logits)
     return logits[:count], logits[count:], [each[:count] for each in maps]
