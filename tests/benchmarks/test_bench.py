@@ -291,7 +291,7 @@ def test_quality_without_data_is_left_out(capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "rows"), [(["steps", "mlp"], 2), (["sampling", "mlp"], 1), (["checkpoint", "mlp"], 1), (["storing"], 3)]
+    ("words", "rows"), [(["steps", "mlp"], 2), (["sampling", "mlp"], 1), (["checkpoint", "mlp"], 2), (["storing"], 3)]
 )
 def test_a_quick_try(words, rows, tmp_path, capsys):
     from bench.table import newest
@@ -306,9 +306,40 @@ def test_a_quick_try(words, rows, tmp_path, capsys):
     assert "times better" in capsys.readouterr().out
 
 
+def test_the_arithmetic_of_a_step_by_hand():
+    """One linear layer with its gradients: forward, by weights, and by inputs."""
+    from bench.limits import operations, product, spent_on
+
+    layer = torch.nn.Linear(30, 20, bias=False)
+    images = torch.rand(10, 30, requires_grad=True)
+
+    def step():
+        layer(images).sum().backward()
+        return 10
+
+    assert operations(step) * 1e9 == pytest.approx(3 * 2 * 10 * 30 * 20)
+    assert product(64)() * 1e9 == pytest.approx(2 * 64**3)
+    heavy = product(512)
+    assert spent_on(heavy)["products and convolutions"] > 0.5
+    drawn = torch.empty(200_000)
+    assert next(iter(spent_on(lambda: float(drawn.bernoulli_(0.5)[0])))) == "random numbers"
+
+
+def test_the_limits_of_a_step(tmp_path, capsys):
+    from bench.table import newest
+
+    assert command("limits", "mlp", "--out", str(tmp_path)) == 0
+    (row,) = newest(tmp_path, "limits").rows
+    assert row.unit == "GFLOP/s"
+    assert "the tutorial multiplies 1." in row.note  # it takes the discriminator's gradients in the generator's step
+    assert "products and convolutions" in row.note
+    assert "GFLOP/s" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "words", [["folder"], ["memory"], ["startup"], ["evaluation"], ["scaling"], ["steps"], ["checkpoint"], ["sampling"]]
+    "words",
+    [[name] for name in ("folder", "memory", "startup", "evaluation", "scaling", "steps", "checkpoint", "sampling")],
 )
 def test_a_quick_try_of_what_takes_longer(words, tmp_path):
     from bench.table import newest

@@ -155,3 +155,8 @@ def test_ssgan_normalises_the_head_that_tells_rotations_and_not_the_generator():
 def test_ssgans_weights_go_to_their_players():
     terms = prepare("ssgan", Task(32, 32), discriminator_rotation=0.7, generator_rotation=0.1).gan.terms
     assert {term.player: term.weight for term in terms} == {"discriminator": 0.7, "generator": 0.1}
+
+
+def test_a_rotation_that_weighs_nothing_is_not_computed():
+    (term,) = prepare("ssgan", Task(32, 32), generator_rotation=0).gan.terms
+    assert term.player == "discriminator"

@@ -10,7 +10,7 @@ Expect: `sngan`, at half as much time again for each discriminator step; not mea
 """
 
 from cardigan import objectives, regularizers
-from cardigan.contracts import GAN
+from cardigan.contracts import GAN, Player
 from cardigan.models import resnet
 from cardigan.recipes._contract import BatchSize, Count, Rate, Recipe, Task, Weight, classes_for
 from cardigan.training.optimizers import Adam
@@ -35,14 +35,12 @@ def recipe(
     shape = {"size": task.size, "channels": task.channels, "classes": classes_for(task, conditional), "width": width}
     generator = resnet.Generator(**shape, latent=latent)
     discriminator = regularizers.Rotating(resnet.Discriminator(**shape), generator.shape)
+    weights: dict[Player, float] = {"discriminator": discriminator_rotation, "generator": generator_rotation}
     gan = GAN(
         generator=generator,
         discriminator=regularizers.spectral_norm(discriminator),
         objective=objectives.hinge(),
-        terms=(
-            regularizers.Rotation("discriminator", weight=discriminator_rotation),
-            regularizers.Rotation("generator", weight=generator_rotation),
-        ),
+        terms=tuple(regularizers.Rotation(player, weight=weight) for player, weight in weights.items() if weight),
     )
     return Recipe(
         gan,
