@@ -9,10 +9,10 @@ a time, each on its share of the cores. On a machine that does other work beside
 measures in alternation how many images each recipe takes in so many minutes of a core's own time, and prints the
 recipes with that number behind an @; given so, a recipe trains for as many images, however long that takes.
 
-A training whose folder holds a finished run is not done again, so that rows can be added later. Of 2,000 samples each
-it reports the kernel distance (KID, times 1,000) to the held-out images in MobileNetV2's features, from the averaged
-weights that a run publishes and from the trained ones themselves, with the distance of the training images beside it as
-a floor. These are numbers for comparison with each other, not with published ones.
+A training whose folder holds a finished run is not done again, nor is its score, so that rows can be added later. Of
+1,000 samples each it reports the kernel distance (KID, times 1,000) to the held-out images in MobileNetV2's features,
+from the averaged weights that a run publishes and from the trained ones themselves, with the distance of the training
+images beside it as a floor. These are numbers for comparison with each other, not with published ones.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import time
 import zipfile
 from pathlib import Path
 
-SAMPLES = 2_000
+SAMPLES = 1_000
 EVERY = 5
 PACED = 5
 """Times that each recipe's pace is measured."""
@@ -141,12 +141,16 @@ def score(arguments: argparse.Namespace, parts: tuple[Path, Path], plan: list[tu
     real, results = features(held_out), {}
     for entry, seed in plan:
         run = cardigan.load(run_folder(arguments, entry, seed))
-        generator = as_trained(run)
-        result = {
-            "kid": distance(run.sample(SAMPLES, seed=1)),
-            "kid_as_trained": distance(draw(generator, latents_for(generator, SAMPLES, seed=1))),
-            "images": run.records[-1]["images"],
-        }
+        kept = run.folder.path / f"few-shot-{SAMPLES}.json"
+        if not kept.exists():
+            generator = as_trained(run)
+            result = {
+                "kid": distance(run.sample(SAMPLES, seed=1)),
+                "kid_as_trained": distance(draw(generator, latents_for(generator, SAMPLES, seed=1))),
+                "images": run.records[-1]["images"],
+            }
+            kept.write_text(json.dumps(result))
+        result = json.loads(kept.read_text())
         kid, raw = result["kid"], result["kid_as_trained"]
         print(f"{entry} seed {seed}: KID x 1,000 {kid:.1f}, {raw:.1f} without the average", flush=True)
         results.setdefault(entry, {})[seed] = result
