@@ -8,6 +8,7 @@ import re
 import shutil
 import struct
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,36 @@ def test_everything_comes_back(tmp_path, optimizer):
     go(training, 4)
     go(other, 4)
     # The clock on the wall is the one thing that differs.
+    other.progress.seconds = training.progress.seconds
+    assert_same(state(other), state(training))
+
+
+def test_a_network_that_keeps_its_channels_last_goes_on_as_if_nothing_had_happened(tmp_path):
+    """Its moments must lie in memory as its weights do, for fused optimizers read them in that order."""
+
+    def channels_last():
+        training = fresh()
+        training.gan = replace(
+            training.gan, discriminator=models.dcgan.Discriminator(size=16, channels=1, width=4, deviation=None)
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            for weight in training.gan.discriminator.parameters():
+                weight.data.normal_(0.0, 0.2)
+        training.gan.discriminator.to(memory_format=torch.channels_last)
+        return Training(training.gan, optimizers=Adam(1e-2), half_life=30, seed=2)
+
+    training = channels_last()
+    go(training, 3)
+    checkpoint.save(tmp_path, training, {})
+    other = channels_last()
+    checkpoint.restore(other, checkpoint.newest(tmp_path)[0])
+    for weight in other.gan.discriminator.parameters():
+        moments = other.optimizers["discriminator"].state[weight]
+        assert moments["exp_avg"].stride() == moments["exp_avg_sq"].stride() == weight.stride()
+    assert any(not weight.is_contiguous() for weight in other.gan.discriminator.parameters())
+    go(training, 3)
+    go(other, 3)
     other.progress.seconds = training.progress.seconds
     assert_same(state(other), state(training))
 

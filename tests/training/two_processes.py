@@ -145,9 +145,10 @@ def dcgan_r1():
 
 
 def resnet_r1():
-    """Classes, pairs of real and fake, penalties, one of them between images by chance."""
+    """Classes, pairs of real and fake, penalties, one of them between images by chance; channels last in memory."""
     terms = regularizers.R1(weight=1.0), regularizers.GradientPenalty(weight=0.5)
-    return GAN(*networks(models.resnet, classes=3), objectives.relativistic(), terms=terms), drawn(labels=True), None
+    players = [network.to(memory_format=torch.channels_last) for network in networks(models.resnet, classes=3)]
+    return GAN(*players, objectives.relativistic(), terms=terms), drawn(labels=True), None
 
 
 def fastgan():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cardigan.clock import Progress
 from cardigan.contracts import Player
 from cardigan.errors import CardiganError
-from cardigan.training.loop import PLAYERS, Training
+from cardigan.training.loop import PLAYERS, Training, laid_out
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,14 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
         network.load_state_dict(checkpoint.files[name])
     for player in PLAYERS:
         optimizer = training.optimizers[player]
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         packed: dict[int, dict[str, Tensor]] = {}
         for key, value in checkpoint.files[f"{player}-optimizer"].items():
             index, _, name = key.partition(".")
+            weight = weights[int(index)]
             # The optimizer would keep this very tensor and write into it, and the checkpoint could not be used again.
-            packed.setdefault(int(index), {})[name] = value.clone()
+            own = value.clone()
+            packed.setdefault(int(index), {})[name] = laid_out(own, weight) if own.shape == weight.shape else own
         optimizer.load_state_dict({"state": packed, "param_groups": optimizer.state_dict()["param_groups"]})
     training.average.images = state["average_images"]
     training.rate_scale = state["rate_scale"]
