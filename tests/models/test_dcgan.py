@@ -138,3 +138,23 @@ def test_a_size_that_cannot_be_built_is_refused(kind, size):
     with pytest.raises(CardiganError, match="cannot be built by doubling") as caught:
         kind(size=size)
     assert "--size" in str(caught.value)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_last_changes_how_maps_lie_and_nothing_else(channels):
+    """Both networks against their layers called one after the other, gradients and all; weights stay as they were."""
+    drawer = dcgan.Generator(size=16, channels=channels, latent=8, width=4).double()
+    judge = dcgan.Discriminator(size=16, channels=channels, width=4, normalise=False).double()
+    latents = torch.randn(5, 8, dtype=torch.float64)
+    images = drawer(latents)
+    plain = drawer.layers(latents[:, :, None, None])
+    torch.testing.assert_close(images, plain)
+    logits, (maps,) = judge.examine(images)
+    torch.testing.assert_close(logits, judge.head(judge.layers(plain)).flatten(1))
+    assert maps.stride()[1] == 1
+    weights = [*drawer.parameters(), *judge.parameters()]
+    assert all(weight.is_contiguous() for weight in weights)
+    mine = torch.autograd.grad(logits.sum(), weights)
+    theirs = torch.autograd.grad(judge.head(judge.layers(plain)).sum(), weights)
+    for one, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(one, other)

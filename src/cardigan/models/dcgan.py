@@ -19,6 +19,7 @@ from cardigan.layers import (
     Projection,
     Size,
     ToPoint,
+    channels_last,
     check_labels,
     doublings,
     height_and_width,
@@ -98,7 +99,11 @@ class Generator(GeneratorNetwork):
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (B, latent) in, images (B, C, H, W) in [-1, 1] out."""
-        return self.layers(self.input(latents, labels)[:, :, None, None])
+        first, *others = self.layers
+        maps = channels_last(first(self.input(latents, labels)[:, :, None, None]))
+        for layer in others:
+            maps = layer(maps)
+        return maps
 
 
 class Discriminator(DiscriminatorNetwork):
@@ -186,7 +191,11 @@ class Discriminator(DiscriminatorNetwork):
         check_labels(labels, self.classes)
         if self.label_map is not None and labels is not None:
             images = torch.cat([images, self.label_map(labels).unflatten(1, (1, *self.sides))], dim=1)
-        maps = self.layers(images)
+        first, *others = self.layers
+        # Twice: images of one channel do not tell how they lie, and in colour the first is quicker so too.
+        maps = channels_last(first(channels_last(images)))
+        for layer in others:
+            maps = layer(maps)
         logits = self.head(maps).flatten(1)
         if self.projection is not None and labels is not None:
             # The mean and not the sum: summed over many places it would drown the unconditional part at the start.
