@@ -39,7 +39,7 @@ class Tutorial:
         mirrored: its discriminator is low on real images, ours is high.
         cycle: iterations after which the same players play again.
         maps: its generator starts from maps of one pixel, (B, latent, 1, 1), and not from (B, latent).
-        double: the losses are compared in double precision: RMSprop makes signs of what single precision rounds.
+        double: the losses are compared in double precision: optimizers make steps of what single precision rounds.
     """
 
     title: str

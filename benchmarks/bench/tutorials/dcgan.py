@@ -1,7 +1,8 @@
 """The DCGAN on faces (docs/seeds/dcgan.md).
 
 Mended: the pasted line numbers; torchvision and matplotlib, which only draw grids here, are left out, so the pictures
-of the fixed noise are kept as they are. Deterministic algorithms are asked for as printed, while this loop runs.
+of the fixed noise are kept as they are. Deterministic algorithms are asked for as printed, while this loop runs. Labels
+are of the default type, single precision as printed, so that losses can also be compared in double.
 """
 
 import torch
@@ -87,7 +88,7 @@ def loop(dataloader, netG, netD, num_epochs=10**9, device="cpu"):  # noqa: N803
                 netD.zero_grad()
                 real_cpu = data[0].to(device)
                 b_size = real_cpu.size(0)
-                label = torch.full((b_size,), real_label, dtype=torch.float, device=device)
+                label = torch.full((b_size,), real_label, device=device)
                 output = netD(real_cpu).view(-1)
                 errD_real = criterion(output, label)  # noqa: N806
                 errD_real.backward()
@@ -146,4 +147,5 @@ TUTORIAL = Tutorial(
     corrected="dcgan",
     deterministic=True,
     maps=True,
+    double=True,
 )
