@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from cardigan.errors import CardiganError
 from cardigan.interrupts import InterruptedRunError
 from cardigan.launch import train
 from cardigan.runs import load
-from cardigan.training import RMSprop, checkpoint
+from cardigan.session import Session
+from cardigan.training import RMSprop, checkpoint, writer
 from cardigan.training.loop import Training
 
 SMALL = {"recipe": "dcgan", "size": 16, "device": "cpu", "quiet": True}
@@ -435,6 +437,30 @@ def test_a_save_that_fails_stops_the_run_and_names_what_is_safe(tmp_path, monkey
     run = small(tmp_path / "run", checkpoint_seconds=0)
     assert events(run)[0] == "Resumed after 32 images from step-000000002 (verified)."
     assert model(run) == model(finished)
+
+
+def test_a_save_that_fails_while_training_goes_on_stops_the_run_by_the_next_turn(tmp_path, monkeypatch):
+    agree, asked = Session._agree, []
+
+    def save_once(self, trials, *, signal=0, save=False):
+        asked.append(self.training.progress.turns)
+        while self.writer._pending and not self.writer.done:
+            time.sleep(0.001)
+        return agree(self, trials, signal=signal, save=self.training.progress.turns == 3)
+
+    def full(folder, copy):
+        if copy.state["turns"] == 3:
+            raise CardiganError("No space left on device.")
+        return write(folder, copy)
+
+    write = writer.write
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "_agree", save_once)
+        patch.setattr(writer, "write", full)
+        assert refusal(tmp_path / "run") == "No space left on device."
+    assert asked[-1] in (3, 4)  # the disk may be done before the turn is
+    assert max(asked) * TINY["batch_size"] < BUDGET
+    assert checkpoint.newest(tmp_path / "run" / "checkpoints")[0].step < 3
 
 
 # --- numbers that are none ------------------------------------------------------------------------------------------

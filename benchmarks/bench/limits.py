@@ -28,7 +28,7 @@ SIDE = 2_048
 PROFILED = 3
 KINDS = {
     "products and convolutions": ("conv", "mm", "mv", "dot", "linear"),
-    "the optimizer": ("adam", "optimizer", "_foreach"),
+    "the optimizer and the check that all is finite": ("adam", "optimizer", "_foreach"),
     "random numbers": ("bernoulli", "normal_", "random", "uniform", "randperm"),
     "normalisation": ("batch_norm", "native_group_norm"),
 }
@@ -49,8 +49,9 @@ def rows(plan: Plan) -> Iterator[Row]:
         step()  # optimizers have no state before
         theirs()
         mine, printed_one = operations(step), operations(theirs)
+        side = 256 if plan.quick else SIDE
         arms = {
-            f"product of matrices of {SIDE:,}": product(256 if plan.quick else SIDE),
+            f"product of matrices of {side:,}": product(side),
             "our step": lambda step=step, mine=mine: step() and mine,
         }
         found = rates(arms, plan, seconds=plan.seconds / len(wanted))

@@ -81,6 +81,11 @@ class RunFolder:
         return self.path / "trials.jsonl"
 
     @property
+    def nonfinite(self) -> Path:
+        """The step whose numbers were none, for whoever looks for the cause."""
+        return self.path / "nonfinite.json"
+
+    @property
     def report(self) -> Path:
         """The page that shows it all."""
         return self.path / "report.html"

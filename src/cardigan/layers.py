@@ -222,17 +222,3 @@ def normal_init(network: nn.Module, *, deviation: float = 0.02) -> None:
         elif isinstance(module, nn.BatchNorm2d) and module.affine:
             nn.init.normal_(module.weight, 1.0, deviation)
             nn.init.zeros_(module.bias)
-
-
-def channels_last(maps: Tensor) -> Tensor:
-    """The same maps (B, C, H, W), laid out in memory with the channels of a place side by side.
-
-    Layers that follow keep it so, and stacks of plain convolutions are quicker then (docs/log.md). Weights stay as they
-    are: what is saved of them opens anywhere.
-
-    Example:
-        >>> maps = torch.rand(2, 3, 4, 5)
-        >>> torch.equal(channels_last(maps), maps), channels_last(maps).stride()
-        (True, (60, 1, 15, 3))
-    """
-    return maps.contiguous(memory_format=torch.channels_last)

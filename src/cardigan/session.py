@@ -91,12 +91,12 @@ class Session:
     def _roll_back(self, error: NonFiniteError, rollbacks: int) -> None:
         fault = {"player": error.player, "losses": error.losses, "images": error.images}
         fault["batch"] = self.store.names(error.indices)
-        replace_durably(path := self.folder.path / "nonfinite.json", json.dumps(fault, indent=1).encode())
+        replace_durably(self.folder.nonfinite, json.dumps(fault, indent=1).encode())
         saved, _ = checkpoints.newest(self.folder.checkpoints)
         if rollbacks == MOST_ROLLBACKS or saved is None:
             raise CardiganError(
                 f"{error} It was rolled back {rollbacks} times with half the learning rate, without help. The images "
-                f"of the batch are named in {path}."
+                f"of the batch are named in {self.folder.nonfinite}."
             ) from error
         scale = self.training.rate_scale / 2
         self.go_back(saved)

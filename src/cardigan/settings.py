@@ -18,7 +18,7 @@ class RunSettings:
     """How a run computes and keeps itself; may change from sitting to sitting. Every field: ``--set KEY=VALUE``."""
 
     checkpoint_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
-    """Seconds of training between checkpoints: what a crash can cost at most."""
+    """Seconds of training between checkpoints: what a crash can cost, and the time that one takes to write."""
     snapshots: Annotated[int, Field(ge=1, le=1000)] = 24
     """Pictures of the same latents through training."""
     trials: Annotated[int | None, Field(ge=0, le=1000)] = None
@@ -28,7 +28,7 @@ class RunSettings:
     """What those scores look through, as ``cardigan evaluate --features`` reads it. None takes a quick look that needs
     no network; a network is slower and sees more."""
     precision: Precision = "float32"
-    """What the networks multiply with; ``"bfloat16"`` is faster on the GPUs that have it. Weights keep float32."""
+    """What the networks multiply with; ``"bfloat16"`` is for GPUs that have it. Weights keep float32."""
     tensorboard: bool = False
     """Also write TensorBoard events into the run's folder; needs the extra ``tensorboard``."""
 

@@ -1,12 +1,15 @@
 """Writing while training goes on: what is written is the moment of the call, and no fault is lost."""
 
 import threading
+import time
 
+import numpy as np
 import pytest
 import torch
 
 from cardigan import GAN, models, objectives
-from cardigan.contracts import Batch
+from cardigan.data import Store
+from cardigan.data.batches import batches
 from cardigan.errors import CardiganError
 from cardigan.training import Adam, checkpoint, fit, together
 from cardigan.training.loop import Training
@@ -16,12 +19,8 @@ BATCH = 4
 PATIENCE = 60
 
 
-class Images:
-    batch_size = BATCH
-
-    def at(self, images):
-        rng = torch.Generator().manual_seed(images)
-        return Batch(torch.rand(BATCH, 1, 16, 16, generator=rng) * 2 - 1)
+PIXELS = np.random.default_rng(0).integers(0, 256, (32, 16, 16, 1), np.uint8)
+IMAGES = batches(Store.from_arrays(PIXELS), batch_size=BATCH)
 
 
 def trained(turns):
@@ -38,7 +37,7 @@ def trained(turns):
 
 
 def go(training, turns):
-    list(fit(training, Images(), turns=together(), images=training.progress.images + turns * BATCH))
+    list(fit(training, IMAGES, turns=together(), images=training.progress.images + turns * BATCH))
 
 
 @pytest.fixture
@@ -85,7 +84,7 @@ def test_waiting_gives_each_checkpoint_once(tmp_path):
     assert (writer.done, writer.wait()) == (False, None)
     writer.start(training, {})
     while not writer.done:
-        pass
+        time.sleep(0.001)
     assert writer.wait().images == BATCH
     assert (writer.done, writer.wait()) == (False, None)
     assert checkpoint.newest(tmp_path)[0].step == 1

@@ -63,12 +63,13 @@ class PrintedSpectralNorm(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight over an estimate of its largest singular value; one power iteration in training."""
-        if self.training:
-            with torch.no_grad():
-                self.right = F.normalize(weight.T @ self.left, dim=0).type_as(weight)
-                self.left = F.normalize(weight @ self.right, dim=0).type_as(weight)
-        # To divide the weight would take two more passes over it on the way back.
-        return weight * torch.dot(self.left, (weight @ self.right).type_as(weight)).reciprocal()
+        with torch.autocast(weight.device.type, enabled=False):  # the vectors are kept, and keep their digits
+            if self.training:
+                with torch.no_grad():
+                    self.right = F.normalize(weight.T @ self.left, dim=0)
+                    self.left = F.normalize(weight @ self.right, dim=0)
+            # To divide the weight would take two more passes over it on the way back.
+            return weight * torch.dot(self.left, weight @ self.right).reciprocal()
 
 
 def squared_probabilities() -> Objective:

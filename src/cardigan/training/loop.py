@@ -20,7 +20,7 @@ from cardigan.randomness import generator, seeded
 from cardigan.share import gathered, own_batch
 from cardigan.training.buffers import kept_buffers, put_back
 from cardigan.training.ema import Average, settled
-from cardigan.training.optimizers import Adam, OptimizerSettings
+from cardigan.training.optimizers import Adam, OptimizerSettings, laid_out
 from cardigan.training.precision import Precision, arithmetic
 from cardigan.training.schedules import Schedule
 from cardigan.training.steps import Played, draw_fakes, draw_sources, play
@@ -213,15 +213,6 @@ class Training:
             share = max(0.1, 1 / progress.steps[player])
             progress.smoothed[player] = new if old is None else old + share * (new - old)
         return named, logits
-
-
-def laid_out(gradient: Tensor, weight: Tensor) -> Tensor:
-    """A gradient whose numbers lie in memory as the weight's do.
-
-    ``backward`` would see to that, ``grad`` does not: those of penalties and of flipped or transposed kernels come
-    transposed, and fused optimizers on a CPU (torch 2.13) read them in the order of memory, each for another weight.
-    """
-    return gradient if gradient.stride() == weight.stride() else torch.empty_like(weight).copy_(gradient)
 
 
 def fit(

@@ -1,11 +1,11 @@
-"""Optimizers as values: settings that become an optimizer when they meet a network's parameters."""
+"""Optimizers as values: settings that become an optimizer when they meet a network's parameters; and what they read."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class OptimizerSettings(Protocol):
@@ -59,3 +59,18 @@ class RMSprop:
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer, with fresh state."""
         return torch.optim.RMSprop(parameters, lr=self.learning_rate)
+
+
+def laid_out(values: Tensor, weight: Tensor) -> Tensor:
+    """A gradient or a moment of a weight, its numbers in memory as the weight's are.
+
+    Fused optimizers on a CPU (torch 2.13) read numbers in the order of memory, and would take each for another
+    weight's. ``backward`` sees to that, but ``grad`` gives the gradients of penalties and of flipped or transposed
+    kernels transposed; and what was saved comes back in the usual order, also where a network keeps its channels last.
+
+    Example:
+        >>> weight = torch.zeros(2, 3)
+        >>> laid_out(torch.ones(3, 2).T, weight).stride() == weight.stride()
+        True
+    """
+    return values if values.stride() == weight.stride() else torch.empty_like(weight).copy_(values)

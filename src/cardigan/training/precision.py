@@ -1,7 +1,7 @@
 """How many digits the networks compute with."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Literal
 
@@ -28,17 +28,18 @@ def arithmetic(precision: Precision, device: torch.device) -> Callable[[], Abstr
         ...     torch.nn.Linear(2, 1)(torch.zeros(1, 2)).dtype
         torch.bfloat16
     """
-    wanted = precision == "bfloat16"
-    if wanted and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+    if precision == "float32":
+        return nullcontext  # and not autocast switched off: a caller's own would be
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise CardiganError(
             f"precision is 'bfloat16', which {torch.cuda.get_device_name(device)} does not compute with. Leave it out, "
             f"or type --set precision=float32."
         )
-    return partial(torch.autocast, device.type, dtype=torch.bfloat16, enabled=wanted)
+    return partial(torch.autocast, device.type, dtype=torch.bfloat16)
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """What a network gave, in float32 if it was rounded to less, so that losses are exact.
+    """What a network gave, in float32 if it was rounded to less, so that losses are no coarser than their inputs.
 
     Example:
         >>> widened(torch.zeros(1, dtype=torch.bfloat16)).dtype, widened(torch.zeros(1, dtype=torch.float64)).dtype

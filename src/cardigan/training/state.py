@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from cardigan.clock import Progress
 from cardigan.contracts import Player
 from cardigan.errors import CardiganError
-from cardigan.training.loop import PLAYERS, Training, laid_out
+from cardigan.training.loop import PLAYERS, Training
+from cardigan.training.optimizers import laid_out
 
 
 @dataclass(frozen=True)

@@ -111,8 +111,9 @@ def _look(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, differentiabl
     elif gan.objective.generator is not None:
         if gan.objective.paired:
             with torch.no_grad():
-                real_logits = widened(gan.discriminator(gan.augment(real), batch.labels))
-        fake_logits = widened(gan.discriminator(gan.augment(fake), fakes.labels, *map(gan.augment, smaller)))
+                real_logits = gan.discriminator(gan.augment(real), batch.labels)
+        fake_logits = gan.discriminator(gan.augment(fake), fakes.labels, *map(gan.augment, smaller))
+    real_logits, fake_logits = (None if logits is None else widened(logits) for logits in (real_logits, fake_logits))
     return Step(
         player, real, fake, batch.labels, fakes.labels, real_logits, fake_logits, fakes.source, gan, shown, maps
     )
@@ -135,14 +136,11 @@ def _judge_both(
     In one pass where the discriminator judges each image alone.
     """
     if not isinstance(discriminator, DiscriminatorNetwork):
-        judged = discriminator(real.images, real.labels), discriminator(fake.images, fake.labels)
-        return widened(judged[0]), widened(judged[1]), []
+        return discriminator(real.images, real.labels), discriminator(fake.images, fake.labels), []
     if not discriminator.independent or fake.smaller:
         real_logits, maps = discriminator.examine(real.images, real.labels)
-        fake_logits = discriminator(fake.images, fake.labels, *fake.smaller)
-        return widened(real_logits), widened(fake_logits), maps
+        return real_logits, discriminator(fake.images, fake.labels, *fake.smaller), maps
     both = None if real.labels is None or fake.labels is None else torch.cat([real.labels, fake.labels])
     count = len(real.images)
     logits, maps = discriminator.examine(torch.cat([real.images, fake.images]), both)
-    logits = widened(logits)
     return logits[:count], logits[count:], [each[:count] for each in maps]
