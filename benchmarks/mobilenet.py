@@ -6,6 +6,7 @@ are left out.
 """
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 TINY = 1e-6
+WEIGHTS = "MOBILENET"
+"""The environment variable that names the weights for :func:`backbone`."""
 TAPS = (16, 24, 32, 96)
 """Features are read after the last block of these many channels: at 1/2, 1/4, 1/8 and 1/16 of the size."""
 
@@ -69,6 +72,11 @@ class MobileNetV2(nn.Module):
         groups = maps.shape[1] if step["op"] == "depthwise" else 1
         maps = F.conv2d(maps, weight, bias, stride=stride, groups=groups)
         return maps.clamp(0, 6) if step["act"] == "relu6" else maps
+
+
+def backbone() -> MobileNetV2:
+    """What ``--set backbone=mobilenet:backbone`` loads for ``projected``, with this folder on PYTHONPATH."""
+    return MobileNetV2(Path(os.environ[WEIGHTS]))
 
 
 @torch.inference_mode()

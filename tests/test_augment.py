@@ -155,6 +155,12 @@ def test_shifted_images_shrink_to_shifted_images(height, width, factor):
     assert set(F.avg_pool2d(out, factor).unique().tolist()) == {0.0, 1.0}
 
 
+@pytest.mark.parametrize(("height", "width", "factor"), [(64, 64, 2), (80, 112, 2), (128, 128, 2), (256, 256, 8)])
+def test_holes_shrink_to_holes(height, width, factor):
+    out = augment.cutout(torch.ones(100, 1, height, width))
+    assert set(F.avg_pool2d(out, factor).unique().tolist()) == {0.0, 1.0}
+
+
 def test_images_below_64_pixels_move_as_they_always_did():
     images = torch.arange(1.0, 64 * 56 * 56 + 1).reshape(64, 1, 56, 56)
     torch.manual_seed(3)

@@ -362,7 +362,10 @@ def test_a_share_that_is_asked_for_is_held_out_and_zero_holds_out_none(tmp_path,
 @pytest.mark.parametrize(
     ("count", "told"),
     [
-        (64, "Only 64 images: the model will very likely copy them. None can be held out to test for that"),
+        (
+            64,
+            "Only 64 images: the model will very likely copy them. Below 100 images all are trained on; --set",
+        ),
         (110, "Only 110 images: the model may copy them. 11 of them are held out and never trained on, to test for"),
     ],
 )
@@ -612,6 +615,13 @@ def test_a_conditional_run_is_shown_the_labels_of_the_data(tmp_path, monkeypatch
         told = ((batch.real[:, 0, 0, 0] + 1) * 127.5).round().to(torch.int64)
         assert torch.equal(told, batch.labels)
     assert run.sample(6, label="2").shape == (6, 16, 16, 1)
+
+
+def test_a_size_that_nobody_gave_is_told_with_its_reason(tmp_path, finished):
+    chosen = small(tmp_path / "run", size=None, images=BUDGET)
+    told = "size=16x16: what the images have, up to the 64 pixels that a CPU is asked for (--size overrules)."
+    assert told in chosen.config["because"]
+    assert not any(line.startswith("size=") for line in finished.config["because"])
 
 
 def test_labels_that_a_recipe_does_not_use_are_mentioned(finished):

@@ -147,8 +147,8 @@ def pictures(folder, *sizes):
     return open_source(folder)
 
 
-def chosen(source, *, recipe="dcgan", device="cpu"):
-    return choose_size(source, recipe, DATA, device, on_progress=lambda done, total: None)
+def chosen(source, *, recipe="dcgan", device="cpu", minutes=None):
+    return choose_size(source, recipe, DATA, device, minutes=minutes, on_progress=lambda done, total: None)
 
 
 def test_images_of_one_size_that_can_be_built_keep_it(tmp_path):
@@ -166,6 +166,12 @@ def test_a_cpu_stops_at_64_pixels_and_a_gpu_at_256(tmp_path):
     assert chosen(source) == (64, 64)
     assert chosen(source, device="cuda") == (256, 256)
     assert chosen(pictures(tmp_path, (128, 128), (128, 128))) == (64, 64)
+
+
+def test_the_budget_decides_how_far_it_goes(tmp_path):
+    source = pictures(tmp_path, (400, 500), (600, 400))
+    assert [chosen(source, minutes=minutes) for minutes in (1, 119, 120)] == [(64, 64), (64, 64), (128, 128)]
+    assert [chosen(source, minutes=minutes, device="cuda") for minutes in (9, 10)] == [(128, 128), (256, 256)]
 
 
 def test_a_recipe_for_one_size_takes_it():

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 Shape = tuple[int, int, int]
 """Channels, height and width of an image."""
 
+Box = tuple[float, float, float, float]
+"""A part of an image: top, left, height and width, as shares of its sides."""
+
 Player = Literal["discriminator", "generator"]
 Turn = tuple[Player, ...]
 """The players that act, in order, on one batch and its one set of fakes. Whose turn it is, is a value."""
@@ -54,11 +57,13 @@ class DiscriminatorNetwork(nn.Module):
         arguments: the keyword arguments that build it again.
         independent: an image's logit depends on no other image and on no chance, so real and fake images may be shown
             in one batch, which is quicker.
+        reads_scales: it judges the smaller images that a generator draws beside the full ones.
     """
 
     classes: int
     arguments: dict[str, Any]
     independent: bool = False
+    reads_scales: bool = False
 
     def examine(self, images: Tensor, labels: Tensor | None = None, *smaller: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The logits, and the maps (B, F, h, w) they were made from, the last one last, for terms that read more.

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from cardigan import recipes
 from cardigan._version import __version__
 from cardigan.data import Store, verdicts
 from cardigan.data.holding import Split
 from cardigan.recipes import Recipe
-from cardigan.request import Request
+from cardigan.request import Request, affordable
 from cardigan.settings import Settings
 from cardigan.training.loop import PLAYERS, Training
 
@@ -61,7 +62,12 @@ def describe(
         "parameters": {
             player: sum(weight.numel() for weight in gan.network(player).parameters()) for player in PLAYERS
         },
-        "because": list(recipe.because) + _unused_labels(store, recipe) + _nothing_held_out(settings, recipe, split),
+        "because": [
+            *recipe.because,
+            *_size(request, store, device),
+            *_unused_labels(store, recipe),
+            *_nothing_held_out(settings, recipe, split),
+        ],
         "store": store.names_file.parent.name if store.names_file else "",
         "data": {
             "source": request.source,
@@ -75,6 +81,18 @@ def describe(
             "skipped": [list(entry) for entry in found.get("bad", ())],
         },
     }
+
+
+def _size(request: Request, store: Store, device: str) -> Iterator[str]:
+    if request.sides is None and "ONLY" not in vars(recipes.find(request.recipe)):
+        height, width, _ = store.shape
+        most = affordable(device, request.minutes)
+        budget = "" if request.minutes is None else f" in {request.minutes:g} minutes"
+        kind = "CPU" if device == "cpu" else "GPU"
+        yield (
+            f"size={width}x{height}: what the images have, up to the {most} pixels that a {kind} is asked for{budget} "
+            f"(--size overrules)."
+        )
 
 
 def _unused_labels(store: Store, recipe: Recipe) -> list[str]:

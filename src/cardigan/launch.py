@@ -268,7 +268,15 @@ def open_store(request: Request, settings: Settings, device: str, shape: Sequenc
             bar.show(done / max(total, 1), f"{done:,} of {total:,} files")
 
         size = request.sides or ((shape[0], shape[1]) if shape else None)
-        size = size or choose_size(source, request.recipe, settings.data, device, own=settings.recipe, on_progress=show)
+        size = size or choose_size(
+            source,
+            request.recipe,
+            settings.data,
+            device,
+            own=settings.recipe,
+            minutes=request.minutes,
+            on_progress=show,
+        )
         return prepare(source, size=size, settings=settings.data, on_progress=show)
 
 

@@ -17,6 +17,10 @@ from cardigan.settings import RunSettings, Settings, resolve
 
 PIECES = (96, 64, 48, 32)
 """Sides of the pieces that images are cut into, where the user gives none; the first that suits is taken."""
+LONG = 120
+"""Minutes from which a CPU is given images of 128 pixels, which take four times as long as those of 64."""
+SHORT = 10
+"""Minutes below which a GPU is given no more than that."""
 
 
 @dataclass(frozen=True)
@@ -202,14 +206,15 @@ def choose_size(
     device: str,
     *,
     own: Mapping[str, Any] | None = None,
+    minutes: float | None = None,
     on_progress: Callable[[int, int], None],
 ) -> tuple[int, int]:
     """A size that suits the data and the device, where the user gives none.
 
     What a recipe is written for; where images are cut into pieces, the largest of a few sides that nearly all of them
     reach; else the images' own size if they share one that can be built; else the largest power of two that most images
-    reach, up to 64 pixels on a CPU and 256 on a GPU. It is made smaller by a few pixels where the recipe wants a
-    multiple of something.
+    reach and the budget affords: up to 64 pixels on a CPU, 128 from two hours on; 256 on a GPU, 128 below ten minutes.
+    It is made smaller by a few pixels where the recipe wants a multiple of something.
 
     Args:
         source: of the images.
@@ -217,6 +222,7 @@ def choose_size(
         settings: of the data.
         device: that trains.
         own: the recipe's settings that were given; they may decide what the size is a multiple of.
+        minutes: the budget, if it is one of minutes.
         on_progress: called with (files done, files in all).
 
     Returns:
@@ -229,11 +235,23 @@ def choose_size(
     only = vars(module).get("ONLY")
     if only is not None:
         return only[0], only[1]
-    chosen = _suiting(source, settings, 64 if device == "cpu" else 256, on_progress)
+    chosen = _suiting(source, settings, affordable(device, minutes), on_progress)
     multiple_of = vars(module).get("multiple_of")
     multiple = multiple_of(**recipes.settings_model(recipe)(**(own or {})).model_dump()) if multiple_of else 1
     height, width = (max(side // multiple, 1) * multiple for side in chosen)
     return height, width
+
+
+def affordable(device: str, minutes: float | None) -> int:
+    """The side of the largest images that a budget is enough for, in pixels.
+
+    Example:
+        >>> affordable("cpu", None), affordable("cpu", 240.0), affordable("cuda", None), affordable("cuda", 5.0)
+        (64, 128, 256, 128)
+    """
+    if device == "cpu":
+        return 64 if minutes is None or minutes < LONG else 128
+    return 256 if minutes is None or minutes >= SHORT else 128
 
 
 def _suiting(

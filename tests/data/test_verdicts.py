@@ -18,7 +18,8 @@ ABOUT = " All this concerns models that draw; one that restores starts from an i
 def test_few_images_are_warned_of_by_how_few_they_are(made):
     """C2: copying is likely below a hundred, and cannot be tested; below a thousand it can."""
     assert scan(made(99)).warnings == (
-        "Only 99 images: the model will very likely copy them. None can be held out to test for that, and FID means "
+        "Only 99 images: the model will very likely copy them. Below 100 images all are trained on; --set hold_out=0.1 "
+        "keeps some back to test for that, and FID means "
         "nothing at this number; look at KID and at the nearest training images." + ABOUT,
     )
     assert scan(made(100)).warnings == (

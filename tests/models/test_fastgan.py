@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from cardigan.errors import CardiganError
+from cardigan.layers import Projection
 from cardigan.models import _fastgan, fastgan
 from cardigan.training.ema import Average, settled
 
@@ -247,7 +248,7 @@ def test_the_published_sizes(size):
         drawer, judge = generator(size=size, spectral=False), discriminator(size=size, spectral=False)
         images, small = drawer.scales(torch.zeros(BATCH, 16))
         logits, maps = judge.examine(images, None, small)
-        pictures = judge.decode(maps, 0)
+        pictures = judge.decode(maps, (0.0, 0.5, 0.5, 0.5))
     assert images.shape == (BATCH, 3, size, size)
     assert small.shape == (BATCH, 3, 128, 128)
     assert logits.shape == (BATCH, 2 * 5 * 5)
@@ -375,17 +376,19 @@ def test_decoded_pictures_lie_where_their_boxes_say():
     rows, columns = torch.meshgrid((torch.arange(16) + 0.5) / 16, (torch.arange(24) + 0.5) / 24, indexing="ij")
     places = torch.stack([rows, columns])[None]
     others = [torch.full((1, 2, 8, 12), 5.0), torch.full((1, 2, 8, 12), 7.0)]
-    corners = []
-    for quadrant in range(4):
-        decoded = network.decode([places, *others], quadrant)
+    asked = [(row, column, 0.5, 0.5) for row in (0.0, 0.5) for column in (0.0, 0.5)]
+    to_places = {
+        (0.3, 0.7, 0.125, 0.125): (5 / 16, 17 / 24, 2 / 16, 3 / 24),
+        (1.0, 1.0, 0.02, 0.02): (15 / 16, 23 / 24, 1 / 16, 1 / 24),
+    }
+    for box, shown in [*zip(asked, asked, strict=True), *to_places.items()]:
+        decoded = network.decode([places, *others], box)
         part, (top, left, height, width) = decoded[0]
-        assert part.shape == (1, 2, 8, 12)
+        assert (top, left, height, width) == pytest.approx(shown)
+        assert part.shape == (1, 2, round(16 * height), round(24 * width))
         assert part.mean(dim=(0, 2, 3)).tolist() == pytest.approx([top + height / 2, left + width / 2])
-        assert (height, width) == (0.5, 0.5)
-        corners.append((top, left))
         assert [box for _, box in decoded[1:]] == [(0.0, 0.0, 1.0, 1.0)] * 2
         assert [picture.mean().item() for picture, _ in decoded[1:]] == [5.0, 7.0]
-    assert corners == [(0.0, 0.0), (0.0, 0.5), (0.5, 0.0), (0.5, 0.5)]
 
 
 @pytest.mark.parametrize(
@@ -401,7 +404,7 @@ def test_decoded_pictures_lie_where_their_boxes_say():
 def test_decoded_pictures_have_half_the_sides_of_the_image(size, sides):
     network = discriminator(size=size, channels=4).eval()
     height, width = (size, size) if isinstance(size, int) else size
-    decoded = network.decode(network.examine(pictures((height, width), 4))[1], 3)
+    decoded = network.decode(network.examine(pictures((height, width), 4))[1], (0.5, 0.5, 0.5, 0.5))
     assert [tuple(picture.shape) for picture, _ in decoded] == [(BATCH, 4, *sides)] * 3
     assert all(picture.abs().max() <= 1.0 and picture.min() < 0 < picture.max() for picture, _ in decoded)
 
@@ -441,7 +444,7 @@ def test_a_texture_logit_sees_a_small_patch_and_nothing_else():
 def test_decoding_without_decoders_is_refused():
     network = discriminator(decoders=False)
     with pytest.raises(CardiganError, match="no decoders") as caught:
-        network.decode(network.examine(pictures())[1], 0)
+        network.decode(network.examine(pictures())[1], (0.0, 0.5, 0.5, 0.5))
     assert "decoders=True" in str(caught.value)
 
 
@@ -455,7 +458,7 @@ def test_the_game_and_decoding_reach_every_parameter(size):
     images, small = drawer.scales(torch.randn(BATCH, 16), labels)
     logits, maps = judge.examine(images, labels, small)
     losses = [(logits * torch.randn_like(logits)).sum()]
-    losses += [(picture * torch.randn_like(picture)).sum() for picture, _ in judge.decode(maps, 1)]
+    losses += [(picture * torch.randn_like(picture)).sum() for picture, _ in judge.decode(maps, (0.0, 0.5, 0.5, 0.5))]
     torch.stack(losses).sum().backward()
     for network in (drawer, judge):
         for name, weight in network.named_parameters():
@@ -477,8 +480,13 @@ def test_every_convolution_is_spectrally_normalised_from_the_published_start():
             raw = module.parametrizations.weight.original
             if raw.numel() > 10_000:
                 assert raw.std().item() == pytest.approx(0.02, rel=0.05)
-        normalised = [module for module in network.modules() if parametrize.is_parametrized(module)]
-        assert {id(module) for module in normalised} == {id(module) for module in convolutions}
+        normalised = {id(module) for module in network.modules() if parametrize.is_parametrized(module)}
+        classes = [module.embedding for module in network.modules() if isinstance(module, Projection)]
+        assert normalised == {id(module) for module in [*convolutions, *classes]}
+    (vectors,) = classes
+    for _ in range(30):
+        largest = torch.linalg.matrix_norm(vectors.weight, 2).item()
+    assert largest == pytest.approx(1.0, abs=0.05)
 
 
 def test_ingredients_can_be_left_out():

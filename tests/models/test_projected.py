@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import parametrize
 
-from cardigan import GAN, augment, models, objectives, regularizers
+from cardigan import GAN, augment, models, objectives, recipes, regularizers
 from cardigan.data import Store
 from cardigan.data.batches import batches
 from cardigan.errors import CardiganError
-from cardigan.features import Features
+from cardigan.features import Features, load
 from cardigan.features.classifier import Classifier
 from cardigan.models import projected
 from cardigan.training import Training, alternate, together
@@ -312,15 +312,6 @@ def test_every_trained_layer_is_spectrally_normalised():
         assert float(largest) == pytest.approx(1.0, abs=0.05)
 
 
-def test_several_scales_of_an_image_are_refused():
-    with pytest.raises(CardiganError) as caught:
-        discriminator()(pictures(), None, pictures((16, 16)))
-    assert str(caught.value) == (
-        "This discriminator makes its scales itself, and was shown 2 of them: build the generator with "
-        "two_scales=False."
-    )
-
-
 # --- gradients -----------------------------------------------------------------------------------------------------
 
 
@@ -388,8 +379,8 @@ def mobilenet():
         pytest.skip("the shared weights mobilenetv2-imagenet.npz are not here")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(root / "benchmarks"))
-        from mobilenet import MobileNetV2  # pyright: ignore[reportMissingImports]
-    return Features(MobileNetV2(path), name="MobileNetV2")
+        patch.setenv("MOBILENET", str(path))
+        yield load("mobilenet:backbone")
 
 
 def test_a_pretrained_network_gives_four_scales_of_common_size(mobilenet):
@@ -408,3 +399,16 @@ def test_a_pretrained_network_is_enlarged_for_and_grey_is_colour(mobilenet):
     images = pictures((28, 28), channels=1).requires_grad_()
     (slope,) = torch.autograd.grad(judge(images).sum(), images)
     assert (slope != 0).float().mean() > 0.99
+
+
+def test_the_recipe_trains_against_it(mobilenet):
+    """As the table of docs/seeds/fastgan.md has it, but for a few images."""
+    recipe = recipes.prepare("projected", recipes.Task(64, 64, 3), backbone="mobilenet:backbone", width=4, batch_size=4)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)
+    training = Training(recipe.gan, optimizers=recipe.optimizers)
+    before = [weight.clone() for weight in mobilenet.buffers()]
+    records = [training.turn(batches(Store.from_arrays(pixels), batch_size=4), recipe.turns) for _ in range(2)]
+    assert all(torch.isfinite(loss) for record in records for loss in record.losses.values())
+    assert records[0].losses["generator/adversarial"] != records[1].losses["generator/adversarial"]
+    frozen = recipe.gan.discriminator.backbone.buffers()
+    assert all(torch.equal(one, other) for one, other in zip(before, frozen, strict=True))

@@ -21,7 +21,7 @@ def chosen(**changes):
         ({"count": FEW - 1}, True),
         ({"count": FEW}, False),
         ({"count": 0}, False),
-        ({"channels": 1}, False),
+        ({"channels": 1}, True),
         ({"height": 32, "width": 32}, False),
         ({"minutes": 1.0}, False),
         ({"minutes": 1.0, "device": "cuda"}, True),

@@ -4,10 +4,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from cardigan import GAN, models, objectives
-from cardigan.contracts import Step
+from cardigan.contracts import Box, Step
+from cardigan.errors import CardiganError
 from cardigan.randomness import seeded
-from cardigan.regularizers import Reconstruction
-from cardigan.regularizers.self_supervision import Box
+from cardigan.regularizers import Reconstruction, Rotating
 
 BOXES: list[Box] = [(0.0, 0.0, 1.0, 1.0), (0.5, 0.0, 0.5, 0.5)]
 
@@ -19,8 +19,8 @@ class Decoding(nn.Module):
         super().__init__()
         self.size, self.asked = size, []
 
-    def decode(self, maps, quadrant):
-        self.asked.append((maps, quadrant))
+    def decode(self, maps, part):
+        self.asked.append((maps, part))
         return [(torch.zeros(len(maps[0]), 1, self.size, self.size), box) for box in BOXES]
 
 
@@ -43,21 +43,48 @@ def test_each_picture_is_compared_with_its_part_of_the_image_shown():
     assert values.tolist() == pytest.approx([2 * (0.5 + 0.5), 2 * (0.25 + 1.0)])
 
 
-def test_the_discriminator_gets_its_own_maps_and_a_quadrant_of_chance():
+def parts_asked(**settings):
     decoder, shown = Decoding(), torch.zeros(2, 1, 8, 8)
     with seeded(0, "test"):
-        for _ in range(40):
-            Reconstruction(distance=absolute)(step(decoder, shown))
+        for _ in range(200):
+            Reconstruction(distance=absolute, **settings)(step(decoder, shown))
     assert all(maps[0] is shown for maps, _ in decoder.asked)
-    assert {quadrant for _, quadrant in decoder.asked} == {0, 1, 2, 3}
+    return [part for _, part in decoder.asked]
 
 
-def test_the_quadrant_is_drawn_on_the_host_whatever_the_default_device():
+def test_the_discriminator_gets_its_own_maps_and_a_quadrant_of_chance():
+    assert set(parts_asked()) == {(row, column, 0.5, 0.5) for row in (0.0, 0.5) for column in (0.0, 0.5)}
+
+
+def test_an_eighth_of_each_side_is_asked_for_anywhere():
+    tops, lefts, heights, widths = zip(*parts_asked(part="eighth"), strict=True)
+    assert set(heights) == set(widths) == {1 / 8}
+    for starts in (tops, lefts):
+        assert 0.0 <= min(starts) < 0.05
+        assert 0.82 < max(starts) <= 7 / 8
+    assert tops != lefts
+
+
+@pytest.mark.parametrize("carried", [False, True])
+def test_a_discriminator_without_decoders_is_told_what_to_take(carried):
+    discriminator = models.dcgan.Discriminator(size=16, channels=1, width=4)
+    if carried:
+        discriminator = Rotating(discriminator, (1, 16, 16))
+    with pytest.raises(CardiganError) as caught:
+        Reconstruction()(step(discriminator, torch.zeros(2, 1, 16, 16)))
+    assert str(caught.value) == (
+        "Reconstruction has the discriminator draw images from its maps, and cardigan.models.dcgan.Discriminator has "
+        "no decode(). Take models.fastgan.Discriminator(decoders=True), or leave the term out."
+    )
+
+
+@pytest.mark.parametrize("part", ["quadrant", "eighth"])
+def test_the_part_is_drawn_on_the_host_whatever_the_default_device(part):
     decoder, shown = Decoding(), torch.zeros(2, 1, 8, 8)
     looked = step(decoder, shown)
     for device in ("cpu", "meta"):
         with seeded(0, "test"), torch.device(device):
-            Reconstruction(distance=lambda pictures, targets: torch.zeros(len(pictures)))(looked)
+            Reconstruction(distance=lambda pictures, targets: torch.zeros(len(pictures)), part=part)(looked)
     (_, first), (_, second) = decoder.asked
     assert first == second
 
@@ -83,7 +110,7 @@ def test_gradients_reach_the_decoders_and_not_the_images():
             super().__init__()
             self.scale = nn.Parameter(torch.ones(()))
 
-        def decode(self, maps, quadrant):
+        def decode(self, maps, part):
             return [(self.scale * F.avg_pool2d(maps[0], 2), BOXES[0])]
 
     shown = torch.rand(2, 1, 8, 8).requires_grad_()

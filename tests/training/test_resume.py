@@ -20,12 +20,14 @@ TURN_ORDERS = {
     "alternate 5 to 1": lambda: alternate(discriminator=5, generator=1),
     "adaptive": lambda: adaptive(discriminator=1.3, generator=0.7, longest=3),
 }
-KINDS = ["spectral norm", "conditional", "dropout", "adaptive augmentation"]
+KINDS = ["spectral norm", "conditional", "dropout", "adaptive augmentation", "fastgan", "rotating"]
 CUTS = {"the first step": 1, "right after a lazy step": 7, "mid-pass": 12, "a pass's end": 15}
 
 
 def gan(kind):
-    """16-pixel networks with lazy R1 and one of: spectral norm, classes with batch norm and augmentation, dropout."""
+    """16-pixel networks with lazy R1, and what the kind says."""
+    if kind == "fastgan":
+        return fastgan()
     with torch.random.fork_rng():
         torch.manual_seed(5)
         if kind == "dropout":
@@ -39,7 +41,11 @@ def gan(kind):
             if kind == "spectral norm":
                 regularizers.spectral_norm(generator)
                 regularizers.spectral_norm(discriminator)
-    changes = augment.diffaugment()
+            if kind == "rotating":
+                discriminator = regularizers.Rotating(discriminator, generator.shape)
+    changes, terms = augment.diffaugment(), ()
+    if kind == "rotating":
+        terms = regularizers.Rotation(), regularizers.Rotation("generator", weight=0.2)
     if kind == "conditional":
         changes = augment.diffaugment("translation", "flip")
     if kind == "adaptive augmentation":
@@ -48,8 +54,27 @@ def gan(kind):
         generator,
         discriminator,
         objectives.non_saturating(),
-        terms=(regularizers.R1(1.0, every=3), regularizers.GradientPenalty(1.0, every=2)),
+        terms=(regularizers.R1(1.0, every=3), regularizers.GradientPenalty(1.0, every=2), *terms),
         augment=changes,
+    )
+
+
+def fastgan():
+    """Noise that is felt, two scales, margins of chance, decoders of a part of chance, an augmentation that adapts."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        shape = {"size": 16, "channels": 1, "width": 4}
+        generator = models.fastgan.Generator(**shape, latent=4, two_scales=True)
+        discriminator = models.fastgan.Discriminator(**shape, decoders=True, texture=True)
+        for name, weight in generator.named_parameters():
+            if name.endswith("strength"):
+                torch.nn.init.constant_(weight, 0.5)
+    return GAN(
+        generator,
+        discriminator,
+        objectives.hinge(margin=(0.8, 1.0)),
+        terms=(regularizers.Reconstruction(part="eighth"),),
+        augment=augment.adaptive("color", "translation", "cutout", horizon=100, interval=2),
     )
 
 

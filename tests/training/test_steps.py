@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from cardigan import GAN, models, objectives
 from cardigan.contracts import Batch
+from cardigan.errors import CardiganError
 from cardigan.training.steps import draw_fakes, draw_sources, play
 
 
@@ -173,6 +174,8 @@ class Scaled(models.mlp.Generator):
 class Examining(models.mlp.Discriminator):
     """Tells the images as its maps, and adds the mean of the smaller images to its logits."""
 
+    reads_scales = True
+
     def examine(self, images, labels=None, *smaller):
         self.asked = [*getattr(self, "asked", []), [images.shape[0], *(small.requires_grad for small in smaller)]]
         return super().forward(images, labels) + sum(small.mean() for small in smaller), [images, 3 * images]
@@ -190,6 +193,18 @@ def test_smaller_scales_of_the_fakes_are_augmented_and_shown():
     for player in ("discriminator", "generator"):
         told = play(gan, player, batch, fakes, steps=0)
         torch.testing.assert_close(told.logits["fake"], (plain - 2).detach())
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+def test_several_scales_are_refused_by_who_judges_one(player):
+    gan = GAN(Scaled(size=8, latent=4), models.mlp.Discriminator(size=8), objectives.hinge())
+    fakes = draw_fakes(gan, batch_of(), rng(), graph=True)
+    with pytest.raises(CardiganError) as caught:
+        play(gan, player, batch_of(), fakes, steps=0)
+    assert str(caught.value) == (
+        "The generator draws 2 scales of each image, and the discriminator cardigan.models.mlp judges one: build the "
+        "generator with two_scales=False."
+    )
 
 
 def test_smaller_scales_carry_no_graph_into_the_discriminators_step():

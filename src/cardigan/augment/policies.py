@@ -61,14 +61,24 @@ def _shifted(batch: int, side: int, device: torch.device) -> Tensor:
     # A discriminator that judges two scales sees real images shrunk after their shift, and a generator's own small ones
     # shifted as they are. A shift by half a small pixel would leave a border at half its value on real images only,
     # which no generator can imitate. So the unit grows with the side: both are shifted alike, and by whole pixels.
-    unit = 2 ** max((side // 32).bit_length() - 1, 0)
+    unit = _unit(side)
     most = max(side // 8 // unit, 1)
     shift = unit * drawn(lambda count: torch.randint(-most, most + 1, (count, 1), device=device), batch)
     return (torch.arange(side, device=device)[None] + shift + 1).clamp(0, side + 1)
 
 
+def _unit(side: int) -> int:
+    """The steps, in pixels, in which borders move along a side."""
+    return 2 ** max((side // 32).bit_length() - 1, 0)
+
+
 def cutout(images: Tensor) -> Tensor:
-    """Blank a square of half the sides, anywhere, also partly outside."""
+    """Blank a square of half the sides, anywhere, also partly outside; in the steps of :func:`translation`.
+
+    Example:
+        >>> torch.nn.functional.avg_pool2d(cutout(torch.ones(100, 1, 64, 64)), 2).unique().tolist()
+        [0.0, 1.0]
+    """
     batch, _, height, width = images.shape
     rows = _around_one(batch, height, images.device)
     columns = _around_one(batch, width, images.device)
@@ -78,7 +88,8 @@ def cutout(images: Tensor) -> Tensor:
 
 def _around_one(batch: int, side: int, device: torch.device) -> Tensor:
     """For each image, which places along one side lie within a quarter of it around a place of its own, (B, side)."""
-    middles = drawn(lambda count: torch.randint(0, side + 1, (count, 1), device=device), batch)
+    unit = _unit(side)
+    middles = unit * drawn(lambda count: torch.randint(0, side // unit + 1, (count, 1), device=device), batch)
     away = torch.arange(side, device=device)[None] - middles
     # Half open: closed or open at both ends would blank one more or one less than half of an even side.
     return (away >= -side / 4) & (away < side / 4)
@@ -104,7 +115,8 @@ def rotation(images: Tensor) -> Tensor:
 def scaling(images: Tensor) -> Tensor:
     """Zoom about the middle by a factor of 0.8 to 1.25, as often in as out; what comes in from outside is 0.
 
-    Bilinear, without smoothing.
+    Bilinear, without smoothing. Its borders fall between pixels, so a discriminator that judges two scales of what a
+    generator draws could tell real images by them: leave it out there.
     """
     return _zoomed(images, _each(images, -math.log(1.25), math.log(1.25)).float().exp())
 

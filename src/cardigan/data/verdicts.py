@@ -48,6 +48,8 @@ def copying(count: int, held: int, share: float | None = None) -> Iterator[str]:
     tested = f"{held:,} of them {'is' if held == 1 else 'are'} held out and never trained on, to test for that"
     if share == 0 and count > 1:
         tested = "None is held out to test for that, as hold_out=0 asks"
+    elif not held and count < FEW:
+        tested = f"Below {FEW} images all are trained on; --set hold_out={HELD_SHARE} keeps some back to test for that"
     elif not held:
         tested = "None can be held out to test for that"
     if 1 < count < FEW:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from cardigan.errors import CardiganError
-from cardigan.layers import ToPoint, normal_init
+from cardigan.layers import Projection, ToPoint, normal_init
 from cardigan.share import drawn
 
 LARGEST = 1024
@@ -52,11 +52,16 @@ def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def prepared(network: nn.Module, *, spectral: bool) -> None:
-    """The published start, in place: normal weights; every convolution divided by its largest singular value."""
+    """The published start, in place: normal weights; every convolution divided by its largest singular value.
+
+    So are the vectors of classes that logits are multiplied with, of which the published networks have none.
+    """
     normal_init(network)
     for module in list(network.modules()) if spectral else []:
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             parametrizations.spectral_norm(module)
+        elif isinstance(module, Projection):
+            parametrizations.spectral_norm(module.embedding)
 
 
 class DoublingConv(nn.Conv2d):
@@ -216,6 +221,17 @@ def counting_alike(logits: list[Tensor]) -> Tensor:
     flat = [each.flatten(1) for each in logits]
     most = max(each.shape[1] for each in flat)
     return torch.cat([each.repeat(1, -(-most // each.shape[1]))[:, :most] for each in flat], dim=1)
+
+
+def places_of(start: float, length: float, side: int) -> tuple[int, int]:
+    """The first place, and how many, of a share of a map's side: one at least, and none beyond the end.
+
+    Example:
+        >>> places_of(0.5, 0.5, 16), places_of(0.95, 0.125, 16), places_of(0.3, 0.01, 4)
+        ((8, 8), (14, 2), (1, 1))
+    """
+    many = max(round(length * side), 1)
+    return min(round(start * side), side - many), many
 
 
 def decoder(before: int, channels: int, *, width: int, doublings: int) -> nn.Sequential:

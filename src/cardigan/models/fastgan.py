@@ -3,16 +3,18 @@ what it saw. Light, and made for few images.
 
 Source: *Towards Faster and Stabilized GAN Training for High-fidelity Few-shot Image Synthesis*, Liu, Zhu, Song and
 Elgammal, 2021. The networks were published for 256, 512 and 1024 pixels; here a smaller image leaves out the largest
-maps, and excitation bridges fewer levels. Where paper and published code differ the code is followed, and an argument
-tells. As published: ``two_scales=True`` and ``decoders=True``, which need a game that uses them.
+maps, and excitation bridges fewer levels. Where paper and published code differ the code is followed; ``pairs``, the
+box of :meth:`Discriminator.decode` and the objective's margin give the paper's. Both have ``two_scales=True`` and
+``decoders=True``, which need a game that uses them; of its three decoders the paper has two.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
 
-from cardigan.contracts import DiscriminatorNetwork, GeneratorNetwork
+from cardigan.contracts import Box, DiscriminatorNetwork, GeneratorNetwork
 from cardigan.errors import CardiganError
 from cardigan.layers import FromPoint, Labelled, Projection, Size, check_labels, doublings, height_and_width
 from cardigan.models._fastgan import (
@@ -26,6 +28,7 @@ from cardigan.models._fastgan import (
     decoder,
     doubling,
     head,
+    places_of,
     prepared,
     second_scale,
     small_path,
@@ -37,9 +40,6 @@ TIMES = (16.0, 8.0, 4.0, 2.0, 2.0, 1.0, 0.5, 0.25, 0.125)
 """The generator's channels, as multiples of ``width``, for maps of 4, 8, 16, ..., 1024 pixels a side."""
 DEEPEST = 8.0
 """The discriminator's channels at its smallest map, as a multiple of ``width``; halved with each doubling."""
-
-Box = tuple[float, float, float, float]
-"""A part of an image: top, left, height and width, as shares of the image's sides."""
 
 
 class Generator(GeneratorNetwork):
@@ -186,6 +186,8 @@ class Discriminator(DiscriminatorNetwork):
         (torch.Size([2, 50]), [(32, 16, 16), (32, 8, 8), (64, 8, 8)])
     """
 
+    reads_scales = True
+
     def __init__(
         self,
         *,
@@ -267,18 +269,19 @@ class Discriminator(DiscriminatorNetwork):
             logits = logits + self.projection(maps[-1].mean(dim=(2, 3)), labels)
         return logits, [maps[-2], small_map, maps[-1]]
 
-    def decode(self, maps: list[Tensor], quadrant: int) -> list[tuple[Tensor, Box]]:
+    def decode(self, maps: Sequence[Tensor], part: Box) -> list[tuple[Tensor, Box]]:
         """What the maps still know of the images: self-supervision by auto-encoding.
 
         Args:
             maps: from :meth:`examine`.
-            quadrant: the quarter of the first map that is decoded: 0 top left, 1 top right, 2 bottom left, 3 bottom
-                right. The caller draws it, so that processes that train together agree.
+            part: what is decoded of the first map, as shares of its sides; moved and resized to whole places of it. The
+                caller draws it, so that processes that train together agree.
 
         Returns:
-            Three pictures (B, C, h, w) in [-1, 1], each with the part of the image that it shows: a quadrant, the whole
-            image and the whole image again. Their sides are half the image's, or 16 times the last map's if that is
-            less: the shorter side is at most 128 pixels if the image's is a power of two, and at most 224 if not.
+            Three pictures (B, C, h, w) in [-1, 1], each with the part of the image that it shows: ``part``, the whole
+            image and the whole image again. The sides of these two are half the image's, or 16 times the last map's if
+            that is less: the shorter side is at most 128 pixels if the image's is a power of two, and at most 224 if
+            not. Those of the first are in proportion.
 
         Raises:
             CardiganError: if it was built without decoders.
@@ -287,9 +290,9 @@ class Discriminator(DiscriminatorNetwork):
             raise CardiganError(
                 "This discriminator has no decoders to reconstruct images with: build it with decoders=True."
             )
-        row, column = divmod(quadrant, 2)
-        height, width = (side // 2 for side in maps[0].shape[2:])
-        quarter = maps[0][:, :, row * height : (row + 1) * height, column * width : (column + 1) * width]
-        boxes: list[Box] = [(row / 2, column / 2, 0.5, 0.5), (0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0)]
-        parts = [quarter, *maps[1:]]
-        return [(draw(part), box) for draw, part, box in zip(self.decoders, parts, boxes, strict=True)]
+        height, width = maps[0].shape[2:]
+        (top, rows), (left, columns) = places_of(part[0], part[2], height), places_of(part[1], part[3], width)
+        cut = maps[0][:, :, top : top + rows, left : left + columns]
+        whole: Box = (0.0, 0.0, 1.0, 1.0)
+        boxes: list[Box] = [(top / height, left / width, rows / height, columns / width), whole, whole]
+        return [(draw(seen), box) for draw, seen, box in zip(self.decoders, [cut, *maps[1:]], boxes, strict=True)]

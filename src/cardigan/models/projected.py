@@ -193,11 +193,6 @@ class Discriminator(DiscriminatorNetwork):
     def examine(self, images: Tensor, labels: Tensor | None = None, *smaller: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The logits, and the mixtures (B, width, h, w) that the heads read, the finest first."""
         check_labels(labels, self.classes)
-        if smaller:
-            raise CardiganError(
-                f"This discriminator makes its scales itself, and was shown {len(smaller) + 1} of them: build the "
-                f"generator with two_scales=False."
-            )
         mixtures = self.mixing(self.seen(images))
         logits = [head(mixture, labels) for head, mixture in zip(self.heads, mixtures, strict=True)]
         return torch.cat(logits, dim=1), mixtures

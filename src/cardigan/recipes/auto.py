@@ -56,9 +56,9 @@ def recipe(
 
 
 def _is_few(task: Task) -> bool:
-    """Few pictures in colour, too large for the smallest networks, and time enough for slow steps."""
+    """Few pictures, too large for the smallest networks, and time enough for slow steps."""
     hurried = task.device == "cpu" and task.minutes is not None and task.minutes < SHORT
-    return 0 < task.count < FEW and task.channels >= 3 and min(task.size) > SMALL and not hurried
+    return 0 < task.count < FEW and min(task.size) > SMALL and not hurried
 
 
 def _width(task: Task, few: bool) -> tuple[int, str]:

@@ -10,18 +10,11 @@ augmentation: *Differentiable Augmentation for Data-Efficient GAN Training*, Zha
 Expect: see docs/seeds/fastgan.md.
 """
 
-from cardigan import features as extractors
-from cardigan import objectives, regularizers
-from cardigan.contracts import GAN
-from cardigan.models import fastgan
-from cardigan.recipes._augmentation import Kind, augment_of
+from cardigan.recipes._augmentation import Kind
 from cardigan.recipes._contract import BatchSize, Count, Rate, Recipe, Task, Weight, classes_for
+from cardigan.recipes._fastgan import game
 from cardigan.training.optimizers import Adam
 from cardigan.training.schedules import linear
-
-POLICIES = ("color", "translation")
-HORIZON = 50_000
-"""Images in which an adaptive probability may go from 0 to 1: a tenth of the paper's, for few images are soon known."""
 
 
 def recipe(
@@ -42,14 +35,13 @@ def recipe(
     names a network by which they are judged, as :func:`cardigan.features.load` reads it, instead of pixels and slopes.
     """
     shape = {"size": task.size, "channels": task.channels, "classes": classes_for(task, conditional), "width": width}
-    distance = regularizers.perceptual(extractors.load(features)) if features else regularizers.pixels_and_slopes
-    terms = (regularizers.Reconstruction(reconstruction, distance),) if reconstruction else ()
-    gan = GAN(
-        generator=fastgan.Generator(**shape, latent=latent, excitation=excitation, two_scales=True),
-        discriminator=fastgan.Discriminator(**shape, excitation=excitation, decoders=bool(terms)),
-        objective=objectives.hinge(),
-        terms=terms,
-        augment=augment_of(augmentation, *POLICIES, horizon=HORIZON),
+    gan = game(
+        shape,
+        latent=latent,
+        excitation=excitation,
+        reconstruction=reconstruction,
+        features=features,
+        augmentation=augmentation,
     )
     return Recipe(
         gan,

@@ -20,10 +20,10 @@ Expect: see docs/seeds/fastgan.md.
 """
 
 from cardigan import augment, objectives, regularizers
-from cardigan import features as extractors
 from cardigan.contracts import GAN
 from cardigan.models import fastgan
 from cardigan.recipes._contract import BatchSize, Count, Rate, Recipe, Task
+from cardigan.recipes._fastgan import distance
 from cardigan.training.optimizers import Adam
 
 TANH_FROM = 1024
@@ -44,14 +44,13 @@ def recipe(
 ) -> Recipe:
     """Unconditional, whatever the data, as published."""
     shape = {"size": task.size, "channels": task.channels, "width": width}
-    distance = regularizers.perceptual(extractors.load(features)) if features else regularizers.pixels_and_slopes
     gan = GAN(
         generator=fastgan.Generator(
             **shape, latent=latent, two_scales=True, output="tanh" if max(task.size) >= TANH_FROM else "none"
         ),
         discriminator=fastgan.Discriminator(**shape, decoders=True),
         objective=objectives.hinge(margin=(0.8, 1.0)),
-        terms=(regularizers.Reconstruction(float(batch_size), distance, targets="nearest"),),
+        terms=(regularizers.Reconstruction(float(batch_size), distance(features), targets="nearest"),),
         augment=augment.diffaugment("color", "translation"),
     )
     return Recipe(

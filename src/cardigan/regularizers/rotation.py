@@ -1,15 +1,16 @@
 """Which way up is it? What a discriminator learns from images that are turned, and no label tells it."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cardigan.contracts import DiscriminatorNetwork, Player, Shape, Step
+from cardigan.contracts import Box, DiscriminatorNetwork, Player, Shape, Step
 from cardigan.errors import CardiganError
+from cardigan.regularizers.self_supervision import decoding
 
 
 def quarter_turns(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,6 +65,7 @@ class Rotating(DiscriminatorNetwork):
         told = {"model": type(discriminator).__module__, **discriminator.arguments}
         self.arguments = {"discriminator": told, "shape": shape}
         self.classes, self.independent = discriminator.classes, discriminator.independent
+        self.reads_scales = discriminator.reads_scales
         self.discriminator = discriminator
         self.head = nn.Linear(_features(discriminator, shape), 4)
 
@@ -82,10 +84,9 @@ class Rotating(DiscriminatorNetwork):
         # small that telling rotations is learned far more slowly.
         return self.head(maps[-1].sum(dim=(2, 3)))
 
-    def decode(self, maps: list[Tensor], quadrant: int) -> Any:
+    def decode(self, maps: Sequence[Tensor], part: Box) -> list[tuple[Tensor, Box]]:
         """What the carried discriminator still knows of its images, so that it may be reconstructing as well."""
-        carried: Any = self.discriminator
-        return carried.decode(maps, quadrant)
+        return decoding(self.discriminator)(maps, part)
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,19 @@
 """What a discriminator learns about images beside real or fake, so that few of them teach it more."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from cardigan.contracts import Player, Step
+from cardigan.contracts import Box, Player, Step
+from cardigan.errors import CardiganError
 from cardigan.regularizers.likeness import pixels_and_slopes
 
-Box = tuple[float, float, float, float]
-"""Top, left, height and width of a part of an image, as shares of its sides."""
+EIGHTH = 1 / 8
+"""Of each side: the paper's part of a map."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class Reconstruction:
     """The discriminator must be able to draw again, from its own maps, the real images it was shown.
 
     Maps that hold the whole image cannot fasten on a few telling details, which is how a discriminator learns a hundred
-    images by heart. The discriminator must have ``decode(maps, quadrant)``, a list of pictures with the box that each
-    shows, and tell its maps in ``examine``; FastGAN's does.
+    images by heart. The discriminator must have ``decode(maps, part)``, a list of pictures with the box that each
+    shows, and tell its maps in ``examine``; FastGAN's does. One of the pictures may show no more than ``part``.
 
     Source: *Towards Faster and Stabilized GAN Training for High-fidelity Few-shot Image Synthesis*, Liu et al., 2021.
 
@@ -30,6 +31,11 @@ class Reconstruction:
         distance: ``(pictures, targets) -> (B,)``, both (B, C, h, w) in [-1, 1].
         targets: how the real image is brought to a picture's size: ``"antialias"``, or ``"nearest"`` as in the
             published code, where it tells the decoders of stripes that are not there.
+        part: which part is asked for: a ``"quadrant"``, one of the four, as in the published code, or an ``"eighth"``
+            of each side, anywhere, as in the paper.
+
+    Raises:
+        CardiganError: when it is called, if the discriminator has no decoders.
 
     Example:
         >>> Reconstruction(weight=1.0).player
@@ -39,6 +45,7 @@ class Reconstruction:
     weight: float = 1.0
     distance: Callable[[Tensor, Tensor], Tensor] = pixels_and_slopes
     targets: Literal["antialias", "nearest"] = "antialias"
+    part: Literal["quadrant", "eighth"] = "quadrant"
     every: int = field(default=1, init=False, repr=False)
     name: str = field(default="reconstruction", init=False, repr=False)
     player: Player = field(default="discriminator", init=False, repr=False)
@@ -46,13 +53,19 @@ class Reconstruction:
     def __call__(self, step: Step) -> Tensor:
         """One value per image, (B,)."""
         assert step.shown is not None
-        decode: Any = step.gan.discriminator.decode
-        # Drawn on the host, whatever the default device, and once for the batch: all parts of it decode the same.
-        quadrant = int(torch.randint(4, (), device="cpu"))
-        pictures: list[tuple[Tensor, Box]] = decode(step.maps, quadrant)
+        pictures = decoding(step.gan.discriminator)(step.maps, self._drawn())
         shown = step.shown.detach()
         distances = [self.distance(picture, self._target(shown, box, picture)) for picture, box in pictures]
         return self.weight * torch.stack(distances).sum(dim=0)
+
+    def _drawn(self) -> Box:
+        """The part of a batch."""
+        # Drawn on the host, whatever the default device, and once for the batch: all parts of it decode the same.
+        if self.part == "quadrant":
+            row, column = divmod(int(torch.randint(4, (), device="cpu")), 2)
+            return row / 2, column / 2, 0.5, 0.5
+        top, left = (torch.rand(2, device="cpu") * (1 - EIGHTH)).tolist()
+        return top, left, EIGHTH, EIGHTH
 
     def _target(self, images: Tensor, box: Box, picture: Tensor) -> Tensor:
         """What the picture should have shown, at its size."""
@@ -64,3 +77,19 @@ class Reconstruction:
         if self.targets == "nearest":
             return F.interpolate(part, size=size)
         return F.interpolate(part, size=size, mode="bilinear", antialias=True)
+
+
+def decoding(discriminator: nn.Module) -> Callable[[Sequence[Tensor], Box], list[tuple[Tensor, Box]]]:
+    """The discriminator's ``decode(maps, part)``.
+
+    Raises:
+        CardiganError: if it has none.
+    """
+    decode = getattr(discriminator, "decode", None)
+    if decode is None:
+        kind = f"{type(discriminator).__module__}.{type(discriminator).__name__}"
+        raise CardiganError(
+            f"Reconstruction has the discriminator draw images from its maps, and {kind} has no decode(). Take "
+            f"models.fastgan.Discriminator(decoders=True), or leave the term out."
+        )
+    return decode

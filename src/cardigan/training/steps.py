@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cardigan.contracts import GAN, Batch, DiscriminatorNetwork, GeneratorNetwork, Player, Step
+from cardigan.errors import CardiganError
 from cardigan.share import current, own, spread
 from cardigan.training.precision import widened
 
@@ -100,6 +101,11 @@ def play(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, steps: int) ->
 def _look(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, differentiable_inputs: bool) -> Step:
     """Show the discriminator what the player's losses read."""
     real, fake, smaller = batch.real, fakes.images, fakes.smaller
+    if smaller and not getattr(gan.discriminator, "reads_scales", True):
+        raise CardiganError(
+            f"The generator draws {len(smaller) + 1} scales of each image, and the discriminator "
+            f"{type(gan.discriminator).__module__} judges one: build the generator with two_scales=False."
+        )
     shown, maps, real_logits, fake_logits = None, [], None, None
     if player == "discriminator":
         fake, smaller = fake.detach(), tuple(images.detach() for images in smaller)
