@@ -63,6 +63,14 @@ def promise_it_says_what_it_is(name):
         assert len(only) == 3
 
 
+def promise_what_is_recorded_of_it_is_the_same_in_every_process(name):
+    """A function says where it lies in memory, unless somebody gives it words."""
+    recipe = recipes.prepare(name, task(name), **small(name))
+    parts = [recipe.gan.objective, *recipe.gan.terms, *recipe.gan.projections, recipe.gan.augment]
+    told = [repr(part) for part in [*parts, recipe.optimizers, recipe.choice]]
+    assert not [text for text in told if " at 0x" in text]
+
+
 def promise_every_setting_has_a_default_and_no_other_is_taken(name):
     model = recipes.settings_model(name)
     for key, parameter in list(inspect.signature(recipes.find(name).recipe).parameters.items())[1:]:

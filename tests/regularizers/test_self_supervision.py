@@ -6,8 +6,9 @@ from torch import nn
 from cardigan import GAN, models, objectives
 from cardigan.contracts import Box, Step
 from cardigan.errors import CardiganError
+from cardigan.features import Features
 from cardigan.randomness import seeded
-from cardigan.regularizers import Reconstruction, Rotating
+from cardigan.regularizers import Reconstruction, Rotating, perceptual
 
 BOXES: list[Box] = [(0.0, 0.0, 1.0, 1.0), (0.5, 0.0, 0.5, 0.5)]
 
@@ -120,3 +121,10 @@ def test_gradients_reach_the_decoders_and_not_the_images():
     assert decoder.scale.grad is not None
     told = Reconstruction(distance=lambda pictures, targets: targets.flatten(1).sum(1))(step(Scale(), shown))
     assert not told.requires_grad
+
+
+def test_records_name_the_network_that_the_decoders_are_judged_by():
+    eyes = Features(nn.Conv2d(3, 4, 3, padding=1), name="eyes")
+    told = repr(Reconstruction(distance=perceptual(eyes)))
+    assert "distance=perceptual(Features('eyes', " in told
+    assert f"digest={eyes.digest[:12]!r}" in told

@@ -84,18 +84,27 @@ def perceptual(features: Features) -> Callable[[Tensor, Tensor], Tensor]:
         >>> distance(images, images).tolist()
         [0.0, 0.0]
     """
+    return _Distance(features)
 
-    def distance(mine: Tensor, true: Tensor) -> Tensor:
+
+@dataclass(frozen=True)
+class _Distance:
+    """A function that tells records which network it looks through."""
+
+    features: Features
+
+    def __call__(self, mine: Tensor, true: Tensor) -> Tensor:
         with torch.no_grad():
-            wanted = features(true)
-        depths = [[maps] if isinstance(maps, Tensor) else maps for maps in (features(mine), wanted)]
+            wanted = self.features(true)
+        depths = [[maps] if isinstance(maps, Tensor) else maps for maps in (self.features(mine), wanted)]
         distances = [
             (F.normalize(one, dim=1) - F.normalize(other, dim=1)).square().sum(dim=1).flatten(1).mean(dim=1)
             for one, other in zip(*depths, strict=True)
         ]
         return torch.stack(distances).mean(dim=0)
 
-    return distance
+    def __repr__(self) -> str:
+        return f"perceptual({self.features!r})"
 
 
 @dataclass(frozen=True)

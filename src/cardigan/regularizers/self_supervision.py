@@ -38,8 +38,8 @@ class Reconstruction:
         CardiganError: when it is called, if the discriminator has no decoders.
 
     Example:
-        >>> Reconstruction(weight=1.0).player
-        'discriminator'
+        >>> Reconstruction(weight=1.0)
+        Reconstruction(weight=1.0, distance=pixels_and_slopes, targets='antialias', part='quadrant')
     """
 
     weight: float = 1.0
@@ -57,6 +57,10 @@ class Reconstruction:
         shown = step.shown.detach()
         distances = [self.distance(picture, self._target(shown, box, picture)) for picture, box in pictures]
         return self.weight * torch.stack(distances).sum(dim=0)
+
+    def __repr__(self) -> str:
+        distance = getattr(self.distance, "__name__", None) or repr(self.distance)  # a function's repr is an address
+        return f"Reconstruction(weight={self.weight}, {distance=!s}, targets={self.targets!r}, part={self.part!r})"
 
     def _drawn(self) -> Box:
         """The part of a batch."""
