@@ -11,7 +11,8 @@ from cardigan.data import Store
 from cardigan.data.batches import batches
 from cardigan.data.degrade import Pairs, parse
 from cardigan.models._fastgan import Noise
-from cardigan.share import Share, current, drawn, gathered, mean, own, own_batch, sharing, spread
+from cardigan.place import LostProcessError
+from cardigan.share import Share, current, drawn, gathered, mean, own, own_batch, sharing, spread, telling_of_loss
 from cardigan.training.whole_batch import over_all
 
 COUNT = 3
@@ -127,6 +128,13 @@ def test_each_image_is_damaged_as_in_one_process():
     pixels = torch.randint(0, 256, (12, 8, 8, 3), dtype=torch.uint8).numpy()
     pairs = Pairs(batches(Store.from_arrays(pixels), batch_size=6), parse("downscale2+jpeg20-90+noise5-30"), seed=3)
     assert torch.equal(in_parts(lambda number: pairs.at(6).source), pairs.at(6).source)
+
+
+def test_what_the_network_raises_is_a_loss_and_a_lack_of_memory_is_not():
+    with pytest.raises(LostProcessError, match="Connection closed by peer"), telling_of_loss():
+        raise RuntimeError("[gloo/pair.cc:534] Connection closed by peer [10.0.0.1]. This may be it.")
+    with pytest.raises(torch.OutOfMemoryError, match="out of memory"), telling_of_loss():
+        raise torch.OutOfMemoryError("CUDA out of memory.")
 
 
 def test_memory_is_shared_with_the_other_processes_of_the_machine(monkeypatch):

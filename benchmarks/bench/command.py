@@ -41,7 +41,8 @@ def main(words: list[str]) -> int:
 
     threads = arguments.threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
-    out = arguments.out or (None if arguments.quick else RESULTS)
+    # A part of a question would take the place of the whole answer.
+    out = arguments.out or (None if arguments.quick or arguments.names else RESULTS)
     wanted = [arguments.question] if arguments.question else list(QUESTIONS)
     ends = time.monotonic() + 60 * arguments.minutes
     facts, failed = machine(threads), []
@@ -111,7 +112,9 @@ def parsed(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="a folder with mnist.npz, for quality; left out without it")
     parser.add_argument("--peer", type=peer, action="append", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that all works; kept only with --out")
-    parser.add_argument("--out", type=Path, help="where results are kept; benchmarks/results if left out")
+    parser.add_argument(
+        "--out", type=Path, help="where results are kept; benchmarks/results if left out, and nowhere for parts"
+    )
     arguments = parser.parse_args(words)
     known = QUESTIONS[arguments.question].names if arguments.question in QUESTIONS else ()
     if wrong := [name for name in arguments.names if name not in known]:

@@ -68,7 +68,7 @@ def place(result: Result) -> str:
     return (
         f"{result.made[:10]}, {known['processor']}, {known['threads']} of {known['cores']} cores{load}; Python "
         f"{known['python']}, torch {known['torch']}, numpy {known['numpy']}, Pillow {known['pillow']}, Cardigan "
-        f"{known['cardigan']}."
+        f"{known['cardigan']}{' of ' + known['commit'] if known.get('commit') else ''}."
     )
 
 
@@ -82,7 +82,8 @@ def summary(results: Path) -> str:
     for row, _ in rows:
         theirs, mine = (f"{middle(values)} {row.unit}" for values in row.values.values())
         lines.append(f"| {row.short} | {theirs} | {mine} | {ratio(row.ratio)} |")
-    return "\n".join([*lines, "", place(rows[0][1])])
+    places = dict.fromkeys(place(found) for _, found in rows)
+    return "\n".join([*lines, "", *places])
 
 
 def ratio(found: tuple[float, float, float] | None) -> str:

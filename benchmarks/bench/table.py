@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parents[1] / "results"
+SETS = ("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_", "LD_PRELOAD")
+"""Beginnings of the environment variables that decide on threads and memory."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,18 @@ def machine(threads: int) -> dict[str, Any]:
         "numpy": numpy.__version__,
         "pillow": PIL.__version__,
         "cardigan": cardigan.__version__,
+        "commit": commit(),
+        "environment": {key: value for key, value in sorted(os.environ.items()) if key.startswith(SETS)},
     }
+
+
+def commit(tree: Path = Path(__file__).parents[2]) -> str:
+    """Which state of the code this is, with a plus if it was changed since; empty where git does not tell."""
+    asked = ["git", "-C", str(tree), "describe", "--always", "--dirty=+", "--exclude=*"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

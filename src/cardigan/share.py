@@ -133,6 +133,8 @@ def telling_of_loss() -> Iterator[None]:
     """Turn what the network library raises where another process is gone into our own error."""
     try:
         yield
+    except torch.OutOfMemoryError:  # of this process's own
+        raise
     except RuntimeError as error:
         # Gloo begins with the place in its source, and NCCL with a page of advice after the first line.
         said = re.sub(r"^\[[^]]*\]\s*", "", str(error).strip().partition("\n")[0])

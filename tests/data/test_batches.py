@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cardigan.data import Store
 from cardigan.data import batches as module
-from cardigan.data.batches import StoredBatches, batches, free_memory
+from cardigan.data.batches import StoredBatches, batches, copied
 from cardigan.errors import CardiganError
 
 
@@ -127,8 +127,11 @@ def test_pixels_that_do_not_fit_are_read_where_they_lie(monkeypatch, tmp_path):
         assert torch.equal(one.indices, other.indices)
 
 
-def test_free_memory_is_a_number_of_bytes():
-    assert 2**20 < free_memory(torch.device("cpu")) < 2**50
+@pytest.mark.parametrize("block", [1, 500, 2**26])
+def test_pixels_are_copied_block_by_block(monkeypatch, block):
+    monkeypatch.setattr("cardigan.data.batches.BLOCK", block)
+    images = np.random.default_rng(0).integers(0, 256, (7, 5, 4, 3), dtype=np.uint8)
+    assert np.array_equal(copied(images, torch.device("cpu")).numpy(), images)
 
 
 @pytest.mark.parametrize(("count", "size"), [(3, 4), (0, 1), (5, 0), (5, -1)])

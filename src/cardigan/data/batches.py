@@ -3,14 +3,13 @@
 A batch is a function of (seed, images seen): there is nothing to rewind and nothing to save.
 """
 
-import os
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from cardigan.contracts import Batch
+from cardigan.data.memory import free_memory
 from cardigan.data.store import Store
 from cardigan.errors import CardiganError
 from cardigan.pixels import to_float
@@ -18,6 +17,8 @@ from cardigan.place import told
 from cardigan.randomness import generator
 from cardigan.share import current, own
 
+BLOCK = 2**26
+"""Bytes that are read at once."""
 RESIDENT_SHARE = 0.5
 """Pixels are kept on the device when they take no more than this share of its free memory."""
 
@@ -72,7 +73,7 @@ class StoredBatches:
         # Processes on one machine share its memory, and each has a GPU of its own.
         sharers = 1 if self.device.type == "cuda" else told().neighbours
         if store.images.nbytes <= RESIDENT_SHARE * free_memory(self.device) / sharers:
-            self._resident = torch.from_numpy(np.array(store.images)).to(self.device)
+            self._resident = copied(store.images, self.device)
         self._order: tuple[int, Tensor] | None = None
 
     def at(self, images: int) -> Batch:
@@ -82,15 +83,22 @@ class StoredBatches:
             mirrored = torch.rand(len(places), generator=generator(self.seed, "flip", images)) < 0.5
         if current().count > 1:  # each process reads its own pixels only
             places, mirrored = own(places), None if mirrored is None else own(mirrored)
+        there = self._sent(places)
         if self._resident is not None:
-            picked = self._resident[places.to(self.device)]
+            picked = self._resident[there]
         else:
-            picked = torch.from_numpy(self._pixels[places.numpy()]).to(self.device)
+            picked = self._sent(torch.from_numpy(self._pixels[places.numpy()]))
         real = to_float(picked)
         if mirrored is not None:
-            real = torch.where(mirrored.to(self.device)[:, None, None, None], real.flip(3), real)
-        labels = None if self._labels is None else self._labels[places.to(self.device)]
+            real = torch.where(self._sent(mirrored)[:, None, None, None], real.flip(3), real)
+        labels = None if self._labels is None else self._labels[there]
         return Batch(real, labels=labels, indices=places)
+
+    def _sent(self, tensor: Tensor) -> Tensor:
+        """To the device; from pages that stay where they are, so that nobody waits for the copy."""
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def _places(self, images: int) -> Tensor:
         """Where in the store the batch's images lie; a batch may straddle two passes."""
@@ -131,11 +139,10 @@ def batches(
     )
 
 
-def free_memory(device: torch.device) -> int:
-    """Bytes that are free where ``device`` keeps its tensors; a careful guess where nobody tells."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return 4 * 2**30
+def copied(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Pixels on the device, block by block: a GPU's share of them need not fit into the host's memory as well."""
+    found = torch.empty(images.shape, dtype=torch.uint8, device=device)
+    rows = max(BLOCK // max(images[0].nbytes, 1), 1)
+    for start in range(0, len(images), rows):
+        found[start : start + rows] = torch.from_numpy(np.array(images[start : start + rows]))
+    return found

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -48,8 +49,9 @@ class Average(Generic[Network]):
         self.images = images
         if self.network is network:
             return
-        for mine, theirs in zip(self.network.parameters(), network.parameters(), strict=True):
-            mine.lerp_(theirs, share)
+        # All in one call, which on a GPU is one launch and not one a tensor.
+        move = get_ema_multi_avg_fn(decay=1.0 - share)
+        move(tuple(self.network.parameters()), tuple(network.parameters()), 0)
         for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
             mine.copy_(theirs)
 

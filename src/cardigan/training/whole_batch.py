@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from cardigan.errors import CardiganError
 from cardigan.share import current, drawn, gathered
+from cardigan.training.precision import widened
 
 
 class _WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -20,6 +21,7 @@ class _WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
         if current().count == 1 or not (self.training or self.running_mean is None):
             return super().forward(input)
         self._check_input_dim(input)
+        given, input = input.dtype, widened(input)  # as torch's own does: statistics are not to be rounded
         variance, mean = torch.var_mean(input, [0, *range(2, input.ndim)], correction=0)
         # Of each process its own two: from means of squares a small variance would come out wrong.
         means, variances = gathered(torch.stack([mean, variance])[None]).unbind(1)
@@ -29,8 +31,8 @@ class _WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
         scale = (variance + self.eps).rsqrt()
         shape = (1, -1, *[1] * (input.ndim - 2))
         if not self.affine:
-            return (input - mean.view(shape)) * scale.view(shape)
-        return (input - mean.view(shape)) * (scale * self.weight).view(shape) + self.bias.view(shape)
+            return ((input - mean.view(shape)) * scale.view(shape)).to(given)
+        return ((input - mean.view(shape)) * (scale * self.weight).view(shape) + self.bias.view(shape)).to(given)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
