@@ -14,7 +14,9 @@ Fashion-MNIST in the features of a small classifier that is learned here and kep
 for comparison with each other. A tutorial that draws 64 pixels is given the images enlarged, and its samples are
 brought back to their size. Tutorials draw as they print it, in training mode.
 
-Each arm and seed that is complete is kept and not raced again; so a long race may be stopped, and arms added later.
+Each arm and seed that is complete is kept and not raced again; so a long race may be stopped, and arms added later, on
+the same machine with the same versions. When all asked for are there, the answer is kept in benchmarks/results and
+fills its table in docs/benchmarks.md.
 """
 
 import argparse
@@ -22,44 +24,48 @@ import json
 import os
 import statistics
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does
 
 import torch
+from bench.command import line
 from bench.contenders import contender
 from bench.eyes import Eyes, classifier_eyes, mobilenet_eyes
 from bench.images import SETS, Images, images_of
+from bench.pages import PAGES, fill
 from bench.race import middle_curve, race, reached
-from bench.table import machine
+from bench.table import RESULTS, Result, Row, machine, now
 
 CLASSIFIER_STEPS = 1_500
 
 
-def show(known: dict, arms: Sequence[str], points: Sequence[float]) -> None:
-    """Scores at each point as a table, and how much sooner our arms came to where each other arm ended."""
-    print(f"\nreal training images: {known['floor']:.1f}\n")
-    print(f"{'score after':32}" + "".join(f"{f'{point:g} s':>24}" for point in points))
-    for arm in arms:
-        cells = []
-        for place in range(len(points)):
-            scores = [lines[place]["score"] for lines in known["rows"][arm].values()]
-            cells.append(f"{statistics.median(scores):.1f} ({min(scores):.1f} to {max(scores):.1f})")
-        print(f"{arm:32}" + "".join(f"{cell:>24}" for cell in cells))
+def answered(name: str, known: dict, arms: Sequence[str], points: Sequence[float]) -> Iterator[Row]:
+    """The score of each arm at each point, and how much sooner our arms came to where each other arm ended."""
+    about = f"real training images {known['facts']['floor']:.1f}, in {known['facts']['eyes']}"
+    for place, point in enumerate(points):
+        for arm in arms:
+            lines = [seed[place] for seed in known["rows"][arm].values()]
+            note = f"{statistics.median(each['images'] for each in lines):,.0f} images; {about}"
+            scores = {arm: [each["score"] for each in lines]}
+            yield Row(f"{name} after {point:g} s of one core", "KID", scores, more=False, note=note)
     curves = {arm: middle_curve(known["rows"][arm], points) for arm in arms}
     others = [arm for arm in arms if arm.partition(":")[0] in ("tutorial", "peer")]
     for other in others:
         for mine in (arm for arm in arms if arm not in others):
             seconds, exact = reached(curves[mine], curves[other][-1][1])
-            told = f"{mine} is where {other} is after {points[-1]:g} s:"
-            if seconds == float("inf"):
-                print(f"{told} never")
-            else:
-                after, times = ("after", "") if exact else ("within", "at least ")
-                print(f"{told} {after} {seconds:.3g} s, {times}{points[-1] / seconds:.1f} times as soon")
+            if seconds < float("inf"):
+                yield Row(
+                    f"{name}: to the score of {other} after {points[-1]:g} s",
+                    "s",
+                    {other: [points[-1]], mine: [seconds]},
+                    more=False,
+                    note="of medians over seeds"
+                    + ("" if exact else "; sooner than that, since that is the first look"),
+                    short=f"{name}: to the score of {other} after {points[-1]:g} s",
+                )
 
 
 def eyes_for(images: Images, arguments: argparse.Namespace) -> Eyes:
@@ -81,7 +87,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2_000)
     parser.add_argument("--eyes", type=Path, help="mobilenetv2-imagenet.npz, for colour")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
-    parser.add_argument("--out", type=Path, default=Path("runs/quality"))
+    parser.add_argument("--out", type=Path, default=Path("runs/quality"), help="where arms and seeds are kept")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the answer is kept")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -92,7 +99,12 @@ def main() -> None:
     eyes = eyes_for(images, arguments)
     path = arguments.out / f"{arguments.set}-{'-'.join(f'{point:g}' for point in points)}.json"
     known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"rows": {}}
-    known |= {"floor": eyes.floor, "eyes": eyes.told, "points": points, "samples": arguments.samples}
+    place = machine(threads=1)
+    facts = {"eyes": eyes.told, "floor": round(eyes.floor, 3), "samples": arguments.samples}
+    facts |= {key: place[key] for key in ("processor", "torch")}
+    if differing := [key for key, value in facts.items() if known.setdefault("facts", facts)[key] != value]:
+        told = ", ".join(f"{key} was {known['facts'][key]}, is {facts[key]}" for key in differing)
+        sys.exit(f"{path} cannot be added to: {told}. Give another folder: --out FOLDER")
     peers = dict(text.split("=", 1) for text in arguments.peer)
     for seed in range(arguments.seed, arguments.seed + arguments.seeds):
         missing = [arm for arm in arguments.arms if str(seed) not in known["rows"].get(arm, {})]
@@ -102,11 +114,15 @@ def main() -> None:
         arms = {arm: contender(arm, images, seed=seed, budget=points[-1], peers=peers) for arm in missing}
         found = race(arms, points, eyes, samples=arguments.samples)
         for arm, lines in found.items():
-            known["rows"].setdefault(arm, {})[str(seed)] = lines
+            known["rows"].setdefault(arm, {})[str(seed)] = [line | {"commit": place["commit"]} for line in lines]
             arms[arm].close()
-        known["machine"] = machine(threads=1) | {"made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         path.write_text(json.dumps(known, indent=1))
-    show(known, arguments.arms, points)
+    found = list(answered(arguments.set, known, arguments.arms, points))
+    for row in found:
+        print(line(row))
+    Result(f"race-{arguments.set}", found, place, made=now()).write(arguments.results)
+    if arguments.results == RESULTS:
+        fill(PAGES, RESULTS)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench.images import SETS
 from bench.questions import QUESTIONS
 from bench.table import Result, Row, newest
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "docs" / "benchmarks.md", ROOT / "README.md")
-SUMMARY = "summary"
+SUMMARY, RACES = "summary", "races"
 UNMEASURED = "Not measured yet: `make bench`."
 
 
@@ -31,12 +32,19 @@ def fill(paths: Iterable[Path], results: Path) -> list[Path]:
 
 def filled(text: str, results: Path) -> str:
     """A page with its tables as the newest results have them."""
-    for name in [SUMMARY, *QUESTIONS]:
+    tables = {SUMMARY: summary(results), RACES: races(results)}
+    for name in [*tables, *QUESTIONS]:
         start, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
-        table = summary(results) if name == SUMMARY else answer(newest(results, name))
+        table = tables.get(name) or answer(newest(results, name))
         pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
         text = pattern.sub(lambda _, whole=f"{start}\n{table}\n{end}": whole, text)
     return text
+
+
+def races(results: Path) -> str:
+    """The newest race on each set of images."""
+    found = [race for name in SETS if (race := newest(results, f"race-{name}"))]
+    return "\n\n".join(answer(race) for race in found) or "Not measured yet: `python benchmarks/quality.py`."
 
 
 def answer(result: Result | None) -> str:
@@ -74,7 +82,8 @@ def place(result: Result) -> str:
 
 def summary(results: Path) -> str:
     """README's table: the rows that have a short name."""
-    answers = [found for name in QUESTIONS if (found := newest(results, name))]
+    asked = [*QUESTIONS, *(f"race-{name}" for name in SETS)]
+    answers = [found for name in asked if (found := newest(results, name))]
     rows = [(row, found) for found in answers for row in found.rows if row.short and row.ratio]
     if not rows:
         return UNMEASURED
