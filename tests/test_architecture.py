@@ -96,9 +96,12 @@ ALLOWED = {
     "report": {"errors", "report"},
     "watchers": {"contracts", "clock", "durable", "errors", "report", "sample"},
     # the table where parts are assembled
-    "recipes": PARTS | LEAVES | {"features", "training", "data.degrade", "recipes._contract", "recipes._augmentation"},
+    "recipes": PARTS
+    | LEAVES
+    | {"features", "training", "data.degrade", "recipes._contract", "recipes._augmentation", "recipes._fastgan"},
     "recipes/_contract": LEAVES | {"training", "data.degrade"},
     "recipes/_augmentation": {"augment", "contracts"},
+    "recipes/_fastgan": {"contracts", "features", "models", "objectives", "regularizers", "recipes._augmentation"},
     "recipes/__init__": LEAVES | {"recipes._contract"},
     "recipes/auto": PARTS | LEAVES | {"training", "recipes._contract", "recipes"},
     "settings": {"errors", "discovery", "recipes", "data", "training"},
