@@ -14,7 +14,6 @@ import importlib.util
 import io
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import time
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does
 
 import numpy as np
+from bench.inside import peak
 
 NAMES = ("precision", "recall", "density", "coverage")
 
@@ -55,9 +55,7 @@ def measure(ours: bool, images: int, length: int, k: int, seed: int) -> dict[str
             began = time.perf_counter()
             found = compute_prdc(real, fake, nearest_k=k)
     seconds = time.perf_counter() - began
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    return {"seconds": seconds, "peak": peak, **{name: float(found[name]) for name in NAMES}}
+    return {"seconds": seconds, "peak": peak(), **{name: float(found[name]) for name in NAMES}}
 
 
 def main() -> None:

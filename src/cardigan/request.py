@@ -18,7 +18,7 @@ from cardigan.settings import RunSettings, Settings, resolve
 PIECES = (96, 64, 48, 32)
 """Sides of the pieces that images are cut into, where the user gives none; the first that suits is taken."""
 LONG = 120
-"""Minutes from which a CPU is given images of 128 pixels, which take four times as long as those of 64."""
+"""Minutes from which a CPU is given images of 128 pixels, which have four times the pixels of those of 64."""
 SHORT = 10
 """Minutes below which a GPU is given no more than that."""
 
