@@ -7,7 +7,8 @@
 
 Seconds are those of one core's own time, spent in training alone, so that neither drawing and scoring nor whatever else
 the machine does is held against anybody; the arms take turns of a few seconds. Our learning rates fall over the whole
-of the budget, so that what stands at earlier points is less than a run of that length would give.
+of the budget, so that what stands at earlier points is less than a run of that length would give: ``auto@120`` is a run
+that was given two minutes, and ends there.
 
 A score is the kernel distance (KID, times 1,000) of samples to images that nobody trained on: for MNIST and
 Fashion-MNIST in the features of a small classifier that is learned here and kept, for colour in MobileNetV2's. They are
@@ -36,7 +37,7 @@ from bench.contenders import contender
 from bench.eyes import Eyes, classifier_eyes, mobilenet_eyes
 from bench.images import SETS, Images, images_of
 from bench.pages import PAGES, fill
-from bench.race import middle_curve, race, reached
+from bench.race import middle_curve, points_of, race, reached
 from bench.table import RESULTS, Result, Row, machine, now
 
 CLASSIFIER_STEPS = 1_500
@@ -47,11 +48,13 @@ def answered(name: str, known: dict, arms: Sequence[str], points: Sequence[float
     about = f"real training images {known['facts']['floor']:.1f}, in {known['facts']['eyes']}"
     for place, point in enumerate(points):
         for arm in arms:
+            if point not in points_of(arm, points):
+                continue
             lines = [seed[place] for seed in known["rows"][arm].values()]
             note = f"{statistics.median(each['images'] for each in lines):,.0f} images; {about}"
             scores = {arm: [each["score"] for each in lines]}
             yield Row(f"{name} after {point:g} s of one core", "KID", scores, more=False, note=note)
-    curves = {arm: middle_curve(known["rows"][arm], points) for arm in arms}
+    curves = {arm: middle_curve(known["rows"][arm], points_of(arm, points)) for arm in arms}
     others = [arm for arm in arms if arm.partition(":")[0] in ("tutorial", "peer")]
     for other in others:
         for mine in (arm for arm in arms if arm not in others):
@@ -80,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("set", choices=list(SETS))
     parser.add_argument("data", type=Path)
-    parser.add_argument("--arms", nargs="+", required=True, metavar="NAME:KEY=VALUE,... | tutorial:NAME | peer:NAME")
+    parser.add_argument("--arms", nargs="+", required=True, metavar="NAME:KEY=VALUE,...@SECONDS | tutorial:NAME | peer:NAME")
     parser.add_argument("--seconds", nargs="+", type=float, default=[10, 30, 60, 120, 300])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0, help="the first of them")
@@ -96,6 +99,9 @@ def main() -> None:
     if images.train.shape[3] == 3 and arguments.eyes is None:
         parser.error(f"{arguments.set} needs --eyes mobilenetv2-imagenet.npz")
     points = sorted(arguments.seconds)
+    for arm in arguments.arms:
+        if "@" in arm and points_of(arm, points)[-1:] != [float(arm.partition("@")[2])]:
+            parser.error(f"{arm}: its seconds are not among --seconds {' '.join(f'{point:g}' for point in points)}")
     eyes = eyes_for(images, arguments)
     path = arguments.out / f"{arguments.set}-{'-'.join(f'{point:g}' for point in points)}.json"
     known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"rows": {}}

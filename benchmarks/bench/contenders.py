@@ -190,7 +190,11 @@ class Other(Contender):
 
 
 def contender(entry: str, images: Images, *, seed: int, budget: float, peers: Mapping[str, str]) -> Contender:
-    """Who is meant by ``NAME:KEY=VALUE,...``, ``tutorial:NAME`` or ``peer:NAME``."""
+    """Who is meant by ``NAME:KEY=VALUE,...``, ``tutorial:NAME`` or ``peer:NAME``.
+
+    ``@SECONDS`` behind a recipe is a budget of its own, in place of ``budget``.
+    """
+    entry, _, own = entry.partition("@")
     kind, _, name = entry.partition(":")
     if kind == "tutorial":
         if name not in NAMES:
@@ -200,4 +204,4 @@ def contender(entry: str, images: Images, *, seed: int, budget: float, peers: Ma
         if name not in PEERS or name not in peers:
             raise SystemExit(f"peer:{name} needs --peer {name}=PYTHON, with one of {', '.join(PEERS)}.")
         return Other(name, peers[name], images, seed=seed)
-    return Recipe(entry, images, seed=seed, budget=budget)
+    return Recipe(entry, images, seed=seed, budget=float(own or budget))

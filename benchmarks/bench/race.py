@@ -13,17 +13,18 @@ SLICE = 5.0
 def race(
     contenders: dict[str, Contender], points: Sequence[float], eyes: Eyes, *, samples: int
 ) -> dict[str, list[dict]]:
-    """Let them train in turn, and score each when it has spent the seconds of a point.
+    """Let them train in turn, and score each when it has spent the seconds of a point, as far as its own budget goes.
 
     Returns:
         For each arm a line for each point: ``seconds``, ``images``, ``score``.
     """
     lines: dict[str, list[dict]] = {name: [] for name in contenders}
-    while any(len(found) < len(points) for found in lines.values()):
+    own = {name: points_of(name, points) for name in contenders}
+    while any(len(found) < len(own[name]) for name, found in lines.items()):
         for name, arm in contenders.items():
-            if len(lines[name]) == len(points):
+            if len(lines[name]) == len(own[name]):
                 continue
-            point = points[len(lines[name])]
+            point = own[name][len(lines[name])]
             until = min(arm.seconds + SLICE, point)
             while arm.seconds < until:
                 arm.step()
@@ -32,6 +33,17 @@ def race(
                 lines[name].append({"seconds": arm.seconds, "images": arm.images, "score": score})
                 print(f"  {name}: {score:.1f} after {arm.seconds:.0f} s, {arm.images:,} images", flush=True)
     return lines
+
+
+def points_of(entry: str, points: Sequence[float]) -> list[float]:
+    """The points that an arm comes to: all, or for ``ARM@SECONDS`` those up to its own budget.
+
+    Example:
+        >>> points_of("auto", [60, 120, 300]), points_of("auto@120", [60, 120, 300])
+        ([60, 120, 300], [60, 120])
+    """
+    budget = entry.partition("@")[2]
+    return [point for point in points if not budget or point <= float(budget)]
 
 
 def reached(curve: Sequence[tuple[float, float]], score: float) -> tuple[float, bool]:
@@ -60,7 +72,7 @@ def reached(curve: Sequence[tuple[float, float]], score: float) -> tuple[float, 
 
 
 def middle_curve(seeds: dict[str, list[dict]], points: Sequence[float]) -> list[tuple[float, float]]:
-    """The median over seeds at each point."""
+    """The median over seeds at each point of the arm's own."""
     return [
         (point, statistics.median(lines[place]["score"] for lines in seeds.values()))
         for place, point in enumerate(points)

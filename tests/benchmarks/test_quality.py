@@ -27,11 +27,16 @@ def run(quality, monkeypatch, tmp_path):
 
     def race(arms, points, _, samples):
         raced.append(list(arms))
-        scale = {"auto": 1.0, "tutorial:dcgan": 10.0}
+        scale = {"auto": 1.0, "auto@10": 0.5, "tutorial:dcgan": 10.0}
         return {
-            arm: [{"seconds": point, "images": 7, "score": scale[arm] * samples / point} for point in points]
+            arm: [
+                {"seconds": point, "images": 7, "score": scale[arm] * samples / point}
+                for point in points_of(arm, points)
+            ]
             for arm in arms
         }
+
+    from bench.race import points_of
 
     images = SimpleNamespace(train=np.zeros((1, 28, 28, 1), np.uint8))
     monkeypatch.setattr(quality, "images_of", lambda name, path: images)
@@ -70,6 +75,27 @@ def test_what_is_complete_is_not_raced_again_and_the_answer_fills_a_table(run):
     assert page.count("| mnist: to the score of tutorial:dcgan after 20 s |") == 2
     kept = json.loads(next((run.folder / "runs").glob("*.json")).read_text())
     assert "commit" in kept["rows"]["auto"]["0"][0]
+
+
+def test_a_run_with_a_budget_of_its_own_ends_there(run):
+    from bench.table import newest
+
+    run("--arms", "auto@10", "tutorial:dcgan", "--seeds", "1", "--samples", "20")
+    found = newest(run.folder / "results", "race-mnist")
+    assert [(row.name, *row.values.items()) for row in found.rows] == [
+        ("mnist after 10 s of one core", ("auto@10", [1.0])),
+        ("mnist after 10 s of one core", ("tutorial:dcgan", [20.0])),
+        ("mnist after 20 s of one core", ("tutorial:dcgan", [10.0])),
+        ("mnist: to the score of tutorial:dcgan after 20 s", ("tutorial:dcgan", [20.0]), ("auto@10", [10.0])),
+    ]
+
+
+def test_a_budget_that_is_not_a_point_is_refused(run, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run("--arms", "auto@15", "--seeds", "1")
+    assert stopped.value.code == 2
+    assert "auto@15: its seconds are not among --seconds 10 20" in capsys.readouterr().err
+    assert run.raced == []
 
 
 @pytest.mark.parametrize("changed", ["samples", "eyes"])
