@@ -32,6 +32,7 @@ ALLOWED = {
     "crew": {"errors", "place", "share"},
     "_version": set(),
     "discovery": {"errors"},
+    "tuning": set(),
     # parts
     "layers": {"errors", "share"},
     "models": {"contracts", "layers", "errors", "features", "share"},

@@ -7,6 +7,7 @@ from torch import nn
 
 from cardigan.errors import CardiganError
 from cardigan.layers import (
+    Dropout,
     Labelled,
     MinibatchDiscrimination,
     MinibatchStandardDeviation,
@@ -163,3 +164,29 @@ def test_normal_init_touches_convolutions_and_norms_only():
     assert network[2].weight.std() > 0.1
     assert not network[2].bias.any()
     assert torch.equal(network[3].weight, linear)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.75])
+def test_dropout_drops_its_share_and_scales_the_rest(share):
+    rows = torch.full((500, 400), 2.0, requires_grad=True)
+    kept = Dropout(share)(rows)
+    assert sorted(kept.unique().tolist()) == pytest.approx([0.0, 2.0 / (1.0 - share)])
+    # Of 200,000 independent values the share strays by less than five standard deviations.
+    assert float((kept == 0).float().mean()) == pytest.approx(
+        share, abs=5 * math.sqrt(share * (1 - share) / rows.numel())
+    )
+    (slopes,) = torch.autograd.grad(kept.sum(), rows)
+    assert torch.equal(slopes, kept.detach() / 2.0)
+
+
+def test_dropout_leaves_all_alone_in_evaluation_and_without_a_share():
+    rows = torch.randn(4, 5)
+    assert Dropout(0.5).eval()(rows) is rows
+    assert Dropout(0.0)(rows) is rows
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_dropout_of_an_impossible_share_is_refused(share):
+    with pytest.raises(CardiganError) as caught:
+        Dropout(share)
+    assert str(caught.value) == (f"dropout is the share of values to drop, at least 0 and below 1, got {share}.")

@@ -10,9 +10,22 @@ from cardigan.contracts import Batch
 from cardigan.data import Store
 from cardigan.data.batches import batches
 from cardigan.data.degrade import Pairs, parse
+from cardigan.layers import Dropout
 from cardigan.models._fastgan import Noise
 from cardigan.place import LostProcessError
-from cardigan.share import Share, current, drawn, gathered, mean, own, own_batch, sharing, spread, telling_of_loss
+from cardigan.share import (
+    Share,
+    current,
+    drawn,
+    gathered,
+    in_groups,
+    mean,
+    own,
+    own_batch,
+    sharing,
+    spread,
+    telling_of_loss,
+)
 from cardigan.training.whole_batch import over_all
 
 COUNT = 3
@@ -83,6 +96,20 @@ def test_after_a_draw_all_are_at_the_same_place_in_the_stream():
     torch.manual_seed(4)
     torch.rand(6)
     assert after == [float(torch.rand(()))] * 3
+
+
+def test_groups_in_one_batch_are_shared_each_by_itself(images):
+    """Real and fake images in one pass: those of a share lie in two places among those of all."""
+    layer = Dropout(0.5)
+
+    def of_both(number):
+        with in_groups(2):
+            return layer(torch.cat([rows(images, number), rows(-images, number)]))
+
+    real, fake = whole(lambda: layer(torch.cat([images, -images]))).chunk(2)
+    parts = in_parts(of_both).chunk(COUNT)
+    for number, part in enumerate(parts):
+        assert torch.equal(part, torch.cat([rows(real, number), rows(fake, number)]))
 
 
 @pytest.mark.parametrize("name", POLICIES)

@@ -16,6 +16,7 @@ from cardigan import recipes
 from cardigan.contracts import Batch, Batches
 from cardigan.data.batches import StoredBatches, batches
 from cardigan.data.store import Store
+from cardigan.layers import Dropout
 from cardigan.randomness import derive
 from cardigan.recipes import Recipe, Task
 from cardigan.training.loop import Training, fit
@@ -123,6 +124,8 @@ def difference(tutorial: Tutorial, *, batch: int = 16) -> float:
             copy_weights(mine, other)
         if tutorial.mirrored:
             negate_head(theirs[1])
+        for network in (recipe.gan.discriminator, theirs[1]):
+            without_dropout(network)
         iterations = tutorial.loop(served(drawn, tutorial.checked), *theirs)
         return max(apart(tutorial, training, drawn, recipe, iterations, turn) for turn in range(tutorial.checked))
 
@@ -188,6 +191,15 @@ def copy_weights(source: nn.Module, target: nn.Module) -> None:
                         f"{tuple(theirs.shape)} is not {tuple(mine.shape)}: these are not the same networks."
                     )
                 theirs.copy_(mine)
+
+
+def without_dropout(network: nn.Module) -> None:
+    """Drop nothing: each side draws its masks in its own way."""
+    for module in network.modules():
+        if isinstance(module, Dropout):
+            module.share = 0.0
+        elif isinstance(module, nn.Dropout):
+            module.p = 0.0
 
 
 @torch.no_grad()

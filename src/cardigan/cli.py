@@ -1,6 +1,5 @@
 """The command line: few flags, good errors. Nothing heavy is imported until work begins."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -13,6 +12,7 @@ from cardigan.cli_measure import compare, evaluate, judge
 from cardigan.errors import CardiganError
 from cardigan.interrupts import InterruptedRunError
 from cardigan.place import tells, told
+from cardigan.tuning import tune_process
 
 if TYPE_CHECKING:
     from cardigan.runs import Run
@@ -271,9 +271,7 @@ def _fail(message: str) -> NoReturn:
 
 def main(words: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends with its message and exit code 2, without a traceback."""
-    # Threads that spin for long while they wait stop each other on a machine that others use too (decision 007). Read
-    # when torch is first imported; a user's own setting wins.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    tune_process()
     try:
         app(words, exit_on_error=False, print_error=False)
     except (CardiganError, CycloptsError) as error:

@@ -55,8 +55,8 @@ class DiscriminatorNetwork(nn.Module):
     Attributes:
         classes: number of classes it judges, 0 for none.
         arguments: the keyword arguments that build it again.
-        independent: an image's logit depends on no other image and on no chance, so real and fake images may be shown
-            in one batch, which is quicker.
+        independent: an image's logit depends on no other image, so real and fake ones may be shown in one batch, which
+            is quicker. What it draws by chance, it draws row by row (:func:`cardigan.share.drawn`).
         reads_scales: it judges the smaller images that a generator draws beside the full ones.
     """
 

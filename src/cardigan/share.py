@@ -54,6 +54,19 @@ def sharing(share: Share) -> Iterator[None]:
         _CURRENT.reset(before)
 
 
+_GROUPS: ContextVar[int] = ContextVar("groups", default=1)
+
+
+@contextmanager
+def in_groups(count: int) -> Iterator[None]:
+    """Say that batches hold so many equal groups of images, one after the other, each of them shared by itself."""
+    before = _GROUPS.set(count)
+    try:
+        yield
+    finally:
+        _GROUPS.reset(before)
+
+
 def drawn(draw: Callable[[int], Tensor], count: int) -> Tensor:
     """Random numbers for this share's ``count`` images: those that they would have got from one process.
 
@@ -70,8 +83,11 @@ def drawn(draw: Callable[[int], Tensor], count: int) -> Tensor:
         >>> torch.equal(mine, whole[2:])
         True
     """
-    share = current()
-    return draw(count * share.count)[share.rows(count)]
+    share, groups = current(), _GROUPS.get()
+    if share.count == 1:
+        return draw(count)
+    whole = draw(count * share.count)
+    return torch.cat([group[share.rows(count // groups)] for group in whole.chunk(groups)])
 
 
 def own(rows: Tensor) -> Tensor:

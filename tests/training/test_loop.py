@@ -58,9 +58,10 @@ def convolutional(*, classes=3, kind=torch.float32, **settings):
 
 
 def connected(*, kind=torch.float32, **settings):
-    """Dropout in the discriminator; no classes."""
+    """Dropout in the discriminator, which is shown real and fake images one after the other; no classes."""
     generator = models.mlp.Generator(size=16, latent=8, hidden=(16,)).to(kind)
     discriminator = models.mlp.Discriminator(size=16, hidden=(16, 16), dropout=0.3).to(kind)
+    discriminator.independent = False  # else a plain loop would draw other masks
     prior = DoublePrior(8) if kind == torch.float64 else None
     objective = settings.pop("objective", objectives.non_saturating())
     return GAN(generator, discriminator, objective, prior=prior, **settings)

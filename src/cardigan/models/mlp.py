@@ -11,7 +11,7 @@ from math import prod
 from torch import Tensor, nn
 
 from cardigan.contracts import DiscriminatorNetwork, GeneratorNetwork
-from cardigan.layers import Labelled, MinibatchDiscrimination, Size, height_and_width
+from cardigan.layers import Dropout, Labelled, MinibatchDiscrimination, Size, height_and_width
 
 
 class Generator(GeneratorNetwork):
@@ -113,14 +113,14 @@ class Discriminator(DiscriminatorNetwork):
             "kernels": kernels,
         }
         self.classes = classes
-        self.independent = not dropout and not kernels
+        self.independent = not kernels
         pixels = channels * prod(height_and_width(size))
         self.input = Labelled(width=pixels, classes=classes, embedding=embedding)
         layers: list[nn.Module] = []
         for before, after in pairwise((self.input.features, *hidden)):
             layers += [nn.Linear(before, after), nn.LeakyReLU(slope, inplace=True)]
             if dropout:
-                layers.append(nn.Dropout(dropout))
+                layers.append(Dropout(dropout))
         if kernels:
             layers.append(MinibatchDiscrimination(features=hidden[-1], kernels=kernels))
         self.layers = nn.Sequential(*layers, nn.Linear(hidden[-1] + kernels, 1))

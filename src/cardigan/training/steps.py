@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from cardigan.contracts import GAN, Batch, DiscriminatorNetwork, GeneratorNetwork, Player, Step
 from cardigan.errors import CardiganError
-from cardigan.share import current, own, spread
+from cardigan.share import current, in_groups, own, spread
 from cardigan.training.precision import widened
 
 
@@ -139,7 +139,7 @@ def _judge_both(
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """The logits of real and of fake images and the maps of the real ones.
 
-    In one pass where the discriminator judges each image alone.
+    In one pass where the discriminator judges each image alone, which is quicker.
     """
     if not isinstance(discriminator, DiscriminatorNetwork):
         return discriminator(real.images, real.labels), discriminator(fake.images, fake.labels), []
@@ -148,5 +148,6 @@ def _judge_both(
         return real_logits, discriminator(fake.images, fake.labels, *fake.smaller), maps
     both = None if real.labels is None or fake.labels is None else torch.cat([real.labels, fake.labels])
     count = len(real.images)
-    logits, maps = discriminator.examine(torch.cat([real.images, fake.images]), both)
+    with in_groups(2):
+        logits, maps = discriminator.examine(torch.cat([real.images, fake.images]), both)
     return logits[:count], logits[count:], [each[:count] for each in maps]
