@@ -9,10 +9,11 @@ restoration a perceptual loss; ``benchmarks/restoration.py`` measures through an
 import argparse
 import io
 import itertools
-import os
 from pathlib import Path
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does
+from cardigan.tuning import tune_process
+
+tune_process()  # as the command line does
 
 import numpy as np
 from PIL import Image

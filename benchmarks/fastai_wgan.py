@@ -8,12 +8,13 @@ samples of one noise are kept from before the first and after the last epoch.
 """
 
 import argparse
-import os
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does
+from cardigan.tuning import tune_process
+
+tune_process()  # as the command line does
 
 import numpy as np
 

@@ -13,13 +13,14 @@ import contextlib
 import importlib.util
 import io
 import json
-import os
 import statistics
 import subprocess
 import sys
 import time
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does
+from cardigan.tuning import tune_process
+
+tune_process()  # as the command line does
 
 import numpy as np
 from bench.inside import peak

@@ -11,13 +11,14 @@ These are numbers for comparison with each other; they are not FID.
 
 import argparse
 import json
-import os
 import platform
 import tempfile
 import time
 from pathlib import Path
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does
+from cardigan.tuning import tune_process
+
+tune_process()  # as the command line does
 
 import numpy as np
 import torch

@@ -22,14 +22,15 @@ fills its table in docs/benchmarks.md.
 
 import argparse
 import json
-import os
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does
+from cardigan.tuning import tune_process
+
+tune_process()  # as the command line does
 
 import torch
 from bench.command import line
@@ -83,7 +84,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("set", choices=list(SETS))
     parser.add_argument("data", type=Path)
-    parser.add_argument("--arms", nargs="+", required=True, metavar="NAME:KEY=VALUE,...@SECONDS | tutorial:NAME | peer:NAME")
+    parser.add_argument(
+        "--arms", nargs="+", required=True, metavar="NAME:KEY=VALUE,...@SECONDS | tutorial:NAME | peer:NAME"
+    )
     parser.add_argument("--seconds", nargs="+", type=float, default=[10, 30, 60, 120, 300])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0, help="the first of them")

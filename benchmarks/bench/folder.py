@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bench.alternation import Plan, in_turn
+from bench.elsewhere import Elsewhere
 from bench.pictures import photos
 from bench.sides import deterministic, quietly, task_of
 from bench.table import Row
@@ -62,11 +63,12 @@ def rows(plan: Plan) -> Iterator[Row]:
     batch, count = (4, 8) if plan.quick else (tutorial.batch, 4 * tutorial.batch)
     with tempfile.TemporaryDirectory() as place:
         root = photos(Path(place) / "faces", count)
-        arms = {
-            "tutorial": lambda: passes_printed(tutorial, root, batch),
-            tutorial.recipe: lambda: passes_ours(tutorial, root, batch),
-        }
-        found = in_turn(arms, rounds=plan.rounds, seconds=plan.seconds)
+        with Elsewhere(plan.threads) as other:
+            arms = {
+                "tutorial": lambda: other.do(passes_printed, "dcgan", root, batch),
+                tutorial.recipe: lambda: passes_ours(tutorial, root, batch),
+            }
+            found = in_turn(arms, rounds=plan.rounds, seconds=plan.seconds)
     for at, (name, short) in enumerate(
         [("the first pass, from JPEG files", ""), ("a later pass", "DCGAN, 64 px, from a JPEG folder, a later pass")]
     ):
@@ -92,8 +94,9 @@ def clocked(work: Callable[[], object], times: int) -> list[float]:
     return found
 
 
-def passes_printed(tutorial: Tutorial, root: Path, batch: int) -> list[float]:
+def passes_printed(name: str, root: Path, batch: int) -> list[float]:
     """The seconds of the first and of the second pass."""
+    tutorial = load(name)
     loader = DataLoader(PrintedImageFolder(root, tutorial.size), batch_size=batch, shuffle=True, num_workers=WORKERS)
     steps = math.ceil(len(loader.dataset) / batch)  # pyright: ignore[reportArgumentType]
     iterations = tutorial.loop(loader, *tutorial.networks())

@@ -92,6 +92,9 @@ def as_printed(arguments: argparse.Namespace) -> None:
 
 def by_ours(arguments: argparse.Namespace) -> None:
     """The recipe of the same mathematics."""
+    from cardigan.tuning import tune_process
+
+    tune_process()  # as the command line does
     import numpy as np
     import torch
 

@@ -1,14 +1,15 @@
 """How quick is a step? Each tutorial's loop beside the recipe of the same mathematics, and beside other libraries.
 
-All images lie in memory, as floats on the tutorial's side. Before anything is timed, both sides start from equal
-weights, images and noise, and their losses must agree.
+All images lie in memory, as floats on the tutorial's side, which works in a process of its own. Before anything is
+timed, both sides start from equal weights, images and noise, and their losses must agree.
 """
 
 from collections.abc import Iterator, Mapping
 
 from bench.alternation import Plan, Spent, rates, row
+from bench.elsewhere import Elsewhere, There
 from bench.peers import PEERS, Peer
-from bench.sides import difference, ours, printed, same_mathematics, served, store_for, task_of
+from bench.sides import difference, ours, same_mathematics, store_for, task_of
 from bench.table import Row
 from bench.tutorials import NAMES, Tutorial, load
 from cardigan import recipes
@@ -51,16 +52,14 @@ def beside_tutorial(name: str, plan: Plan, *, seconds: float) -> Iterator[Row]:
     batch = 4 if plan.quick else tutorial.batch
     store = store_for(tutorial, batch)
     drawn = batches(store, batch_size=batch, labels=bool(tutorial.classes))
-    arms = {
-        "tutorial": printed(tutorial, served(drawn)),
-        tutorial.recipe: ours(same_mathematics(tutorial, store, batch), drawn, cycle=tutorial.cycle),
-    }
+    arms = {tutorial.recipe: ours(same_mathematics(tutorial, store, batch), drawn, cycle=tutorial.cycle)}
     corrected = recipes.prepare(tutorial.corrected, task_of(store))
     if tutorial.corrected != tutorial.recipe:
         size = min(batch, corrected.batch_size)
         own = batches(store, batch_size=size, flip=corrected.flip, labels=bool(tutorial.classes))
         arms[tutorial.corrected] = ours(corrected, own)
-    found = rates(arms, plan, seconds=seconds)
+    with Elsewhere(plan.threads) as place:
+        found = rates({"tutorial": There(place, name, batch=batch)} | arms, plan, seconds=seconds)
     agreed = f"losses agree to {apart:.0e} after {tutorial.checked} iterations"
     yield chosen(
         found,

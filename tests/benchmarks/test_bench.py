@@ -1,6 +1,7 @@
 """``make bench``: its arithmetic, its pages, its command line, and one quick try of each question that is cheap."""
 
 import json
+import os
 import statistics
 import sys
 from pathlib import Path
@@ -77,6 +78,20 @@ def test_a_turn_lasts_at_least_as_long_as_asked_and_the_first_piece_is_not_count
 
     (found,) = alternation.rates({"a": work}, Plan(rounds=1, piece=2.0), seconds=100.0)["a"]
     assert (found.images, found.rate, found.cpu_rate) == (32, 32.0, 64.0)  # four pieces, by the first one's half second
+
+
+def test_work_that_is_done_elsewhere_is_timed_by_the_clock_there():
+    """This process waits meanwhile; the other one's loop goes on where it was."""
+    from bench.alternation import spent
+    from bench.elsewhere import Elsewhere, There
+
+    with Elsewhere(threads=1) as place:
+        assert place.do(os.getpid) != os.getpid()
+        work = There(place, "mlp", batch=4)
+        found = spent(work, pieces=20)
+    assert found.images == 80
+    assert found.cpu == work.process_time() > 0.0
+    assert found.cpu_rate == 80 / found.cpu
 
 
 def test_when_a_race_came_to_a_score():
