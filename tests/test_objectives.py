@@ -1,5 +1,6 @@
 """The contract of every game in objectives.py, found without a list; then each against a formula that is not ours."""
 
+import dataclasses
 import inspect
 import math
 
@@ -37,6 +38,11 @@ def keeps_the_contract(game):
         assert loss.dtype == torch.float32
     one = game.discriminator(real=real[2:3], fake=fake[2:3])  # unreduced: each value belongs to its own logits
     torch.testing.assert_close(game.discriminator(real=real, fake=fake)[2:3], one)
+    others = torch.randn(6, 2), torch.randn(6, 2)
+    if game.separable:  # a sum over both: what is real may be exchanged without asking what is fake
+        crossed = game.discriminator(real=real, fake=others[1]) + game.discriminator(real=others[0], fake=fake)
+        straight = game.discriminator(real=real, fake=fake) + game.discriminator(real=others[0], fake=others[1])
+        torch.testing.assert_close(crossed, straight)
     for size in (1e4, -1e4):
         for other in (1e4, -1e4, 0.0):
             real = torch.tensor([size], requires_grad=True)
@@ -56,6 +62,12 @@ def test_contract(name):
 def test_the_list_is_complete():
     assert set(games()) >= {"minimax", "non_saturating", "least_squares", "wasserstein", "hinge", "relativistic"}
     assert "scaled" not in games()
+    assert {name for name, build in games().items() if not build().separable} == {"relativistic"}
+
+
+def test_margins_of_chance_are_drawn_for_both_at_once():
+    assert not objectives.hinge(margin=(0.8, 1.2)).separable
+    assert objectives.scaled(objectives.hinge(), discriminator=0.5).separable
 
 
 def quadratic() -> Objective:
@@ -86,6 +98,12 @@ def saturated() -> Objective:
         lambda *, real, fake: -fake.sigmoid().log(),
         name="saturated()",
     )
+
+
+def test_a_game_that_is_not_the_sum_it_says_it_is_would_show():
+    liar = dataclasses.replace(objectives.relativistic(), separable=True)
+    with pytest.raises(AssertionError, match="not close"):
+        keeps_the_contract(liar)
 
 
 def test_a_new_function_is_found_and_judged(monkeypatch):

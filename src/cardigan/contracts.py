@@ -56,7 +56,7 @@ class DiscriminatorNetwork(nn.Module):
         classes: number of classes it judges, 0 for none.
         arguments: the keyword arguments that build it again.
         independent: an image's logit depends on no other image, so real and fake ones may be shown in one batch, which
-            is quicker. What it draws by chance, it draws row by row (:func:`cardigan.share.drawn`).
+            is quicker. What it draws, it draws row by row (:func:`cardigan.share.drawn`).
         reads_scales: it judges the smaller images that a generator draws beside the full ones.
     """
 
@@ -140,12 +140,14 @@ class Objective:
         generator: ``(real=, fake=) -> Tensor`` of the logits' shape; ``real`` is None unless ``paired``. None: the
             generator learns from its terms alone, and the discriminator is not asked.
         paired: the generator's loss also reads the logits of real images, so they must be computed.
+        separable: the discriminator's loss is one of real logits plus one of fake ones; either may come first, alone.
         name: what the objective is called in records and reports, with its numbers.
     """
 
     discriminator: Callable[..., Tensor]
     generator: Callable[..., Tensor] | None
     paired: bool = False
+    separable: bool = False
     name: str = "objective"
 
     def __call__(self, step: "Step") -> Tensor:

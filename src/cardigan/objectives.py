@@ -52,7 +52,7 @@ def minimax(*, smoothing: float = 0.0) -> Objective:
     def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
         return -F.softplus(fake)
 
-    return Objective(_classify(smoothing), generator, name=f"minimax(smoothing={smoothing})")
+    return Objective(_classify(smoothing), generator, separable=True, name=f"minimax(smoothing={smoothing})")
 
 
 def non_saturating(*, smoothing: float = 0.0) -> Objective:
@@ -74,7 +74,7 @@ def non_saturating(*, smoothing: float = 0.0) -> Objective:
     def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
         return F.softplus(-fake)
 
-    return Objective(_classify(smoothing), generator, name=f"non_saturating(smoothing={smoothing})")
+    return Objective(_classify(smoothing), generator, separable=True, name=f"non_saturating(smoothing={smoothing})")
 
 
 def least_squares(*, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Objective:
@@ -99,7 +99,7 @@ def least_squares(*, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Objectiv
     def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
         return (fake - c).square() / 2
 
-    return Objective(discriminator, generator, name=f"least_squares(a={a}, b={b}, c={c})")
+    return Objective(discriminator, generator, separable=True, name=f"least_squares(a={a}, b={b}, c={c})")
 
 
 def wasserstein() -> Objective:
@@ -123,7 +123,7 @@ def wasserstein() -> Objective:
     def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
         return -fake
 
-    return Objective(discriminator, generator, name="wasserstein()")
+    return Objective(discriminator, generator, separable=True, name="wasserstein()")
 
 
 def hinge(*, margin: float | Sequence[float] = 1.0) -> Objective:
@@ -164,7 +164,9 @@ def hinge(*, margin: float | Sequence[float] = 1.0) -> Objective:
     def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
         return -fake
 
-    return Objective(discriminator, generator, name="hinge()" if margin == 1.0 else f"hinge(margin={told})")
+    name = "hinge()" if margin == 1.0 else f"hinge(margin={told})"
+    # Margins of chance are drawn for both at once.
+    return Objective(discriminator, generator, separable=low == high, name=name)
 
 
 def relativistic() -> Objective:

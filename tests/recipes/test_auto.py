@@ -23,7 +23,7 @@ def chosen(**changes):
         ({"count": 0}, False),
         ({"channels": 1}, True),
         ({"height": 32, "width": 32}, False),
-        ({"minutes": 1.0}, False),
+        ({"minutes": 1.0}, True),
         ({"minutes": 1.0, "device": "cuda"}, True),
         ({"settings": {"r1": 0.5}}, False),
     ],

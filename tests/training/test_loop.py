@@ -572,7 +572,7 @@ def poisoned(player, *, at, how):
             return value + float("inf")  # its gradient is healthy
         return NoGradient.apply(value) if how == "gradient" else value * float(how)
 
-    return replace(game, **{player: broken})
+    return replace(game, separable=False, **{player: broken})  # so that each step asks once
 
 
 def everything(training):

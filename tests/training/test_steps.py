@@ -1,5 +1,7 @@
 """What each player sees and pays in its step."""
 
+import contextlib
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch.nn.functional as F
 from cardigan import GAN, models, objectives
 from cardigan.contracts import Batch
 from cardigan.errors import CardiganError
-from cardigan.training.steps import draw_fakes, draw_sources, play
+from cardigan.training.steps import differentiated, draw_fakes, draw_sources, play
 
 
 @dataclass
@@ -90,6 +92,81 @@ def test_losses_are_the_objective_on_what_the_discriminator_says(classes):
     torch.testing.assert_close(told.total, F.softplus(-fake).mean())
     assert list(told.logits) == ["fake"]
     assert not told.logits["fake"].requires_grad
+
+
+class Telling(models.dcgan.Discriminator):
+    """Says when it judges, and when what it said is differentiated."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.told = []
+
+    def examine(self, images, labels=None, *smaller):
+        logits, maps = super().examine(images, labels, *smaller)
+        self.told.append("judged")
+        logits.register_hook(lambda _: self.told.append("differentiated"))
+        return logits, maps
+
+
+def differentiated_by(objective, **settings):
+    """The step of a discriminator, and its gradients by plain differentiation of all at once."""
+    judge = Telling(size=16, channels=1, width=4, **settings)
+    gan = GAN(models.dcgan.Generator(size=16, channels=1, width=4, latent=4), judge, objective)
+    batch = Batch(torch.rand(6, 1, 16, 16) * 2 - 1)
+    fakes = draw_fakes(gan, batch, rng(), graph=True)
+    weights = list(judge.parameters())
+    before = copy.deepcopy(judge.state_dict())
+    plain = play(gan, "discriminator", batch, fakes, steps=0)
+    expected = torch.autograd.grad(plain.total, weights)
+    buffers = copy.deepcopy(list(judge.buffers()))
+    judge.load_state_dict(before)
+    judge.told.clear()
+    told, found = differentiated(
+        gan, "discriminator", batch, fakes, steps=0, weights=weights, arithmetic=contextlib.nullcontext
+    )
+    for one, other in zip([*found, *judge.buffers()], [*expected, *buffers], strict=True):
+        torch.testing.assert_close(one, other)
+    torch.testing.assert_close(told.total, plain.total)
+    assert told.logits.keys() == plain.logits.keys()
+    for name, logits in told.logits.items():
+        torch.testing.assert_close(logits, plain.logits[name])
+        assert not logits.requires_grad
+    return judge.told
+
+
+GAMES = [objectives.non_saturating(smoothing=0.1), objectives.least_squares(), objectives.wasserstein()]
+
+
+@pytest.mark.parametrize("objective", [*GAMES, objectives.hinge(), objectives.scaled(GAMES[0], discriminator=0.5)])
+def test_of_a_sum_the_first_half_is_differentiated_before_the_second_is_judged(objective):
+    """So the maps of one half are held, and loss, gradients and statistics are those of both at once."""
+    assert differentiated_by(objective) == ["judged", "differentiated", "judged", "differentiated"]
+
+
+def test_a_game_of_pairs_is_differentiated_at_once():
+    assert differentiated_by(objectives.relativistic()) == ["judged", "judged", "differentiated", "differentiated"]
+
+
+def test_who_judges_each_image_alone_judges_all_at_once():
+    assert differentiated_by(objectives.hinge(), normalise=False) == ["judged", "differentiated"]
+
+
+def test_terms_are_differentiated_with_the_game():
+    """A penalty reads what the game has judged; in a step where it is not due, halves will do."""
+    judge = Telling(size=16, channels=1, width=4)
+    gan = GAN(
+        *(models.dcgan.Generator(size=16, channels=1, width=4, latent=4), judge, objectives.hinge()),
+        terms=(Spy(every=2),),
+    )
+    batch = Batch(torch.rand(6, 1, 16, 16) * 2 - 1)
+    fakes = draw_fakes(gan, batch, rng(), graph=False)
+    for steps, order in ((0, [0, 0, 1, 1]), (1, [0, 1, 0, 1])):
+        judge.told.clear()
+        weights = list(judge.parameters())
+        differentiated(
+            gan, "discriminator", batch, fakes, steps=steps, weights=weights, arithmetic=contextlib.nullcontext
+        )
+        assert judge.told == [("judged", "differentiated")[what] for what in order]
 
 
 def test_the_discriminators_step_leaves_the_generator_out_of_its_graph():

@@ -56,9 +56,8 @@ def recipe(
 
 
 def _is_few(task: Task) -> bool:
-    """Few pictures, too large for the smallest networks, and time enough for slow steps."""
-    hurried = task.device == "cpu" and task.minutes is not None and task.minutes < SHORT
-    return 0 < task.count < FEW and min(task.size) > SMALL and not hurried
+    """Few pictures, too large for the smallest networks."""
+    return 0 < task.count < FEW and min(task.size) > SMALL
 
 
 def _width(task: Task, few: bool) -> tuple[int, str]:

@@ -82,7 +82,7 @@ def squared_probabilities() -> Objective:
     def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
         return (fake.sigmoid() - 1.0).square()
 
-    return Objective(discriminator, generator, name="squared_probabilities()")
+    return Objective(discriminator, generator, separable=True, name="squared_probabilities()")
 
 
 def recipe(task: Task, *, batch_size: BatchSize = 64) -> Recipe:

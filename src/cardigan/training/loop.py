@@ -23,7 +23,7 @@ from cardigan.training.ema import Average, settled
 from cardigan.training.optimizers import Adam, OptimizerSettings, laid_out
 from cardigan.training.precision import Precision, arithmetic
 from cardigan.training.schedules import Schedule
-from cardigan.training.steps import Played, draw_fakes, draw_sources, play
+from cardigan.training.steps import Played, differentiated, draw_fakes, draw_sources
 from cardigan.training.turns import alternate
 from cardigan.training.whole_batch import over_all
 
@@ -155,10 +155,14 @@ class Training:
             with self.arithmetic():
                 fakes = draw_fakes(self.gan, batch, rng, graph="generator" in turn)
             for player in turn:
-                with self.arithmetic():
-                    played = play(self.gan, player, batch, fakes, steps=progress.steps[player])
+                played, gradients = differentiated(
+                    *(self.gan, player, batch, fakes),
+                    steps=progress.steps[player],
+                    weights=self.weights[player],
+                    arithmetic=self.arithmetic,
+                )
                 try:
-                    named, means = self._move(player, played, batch)
+                    named, means = self._move(player, played, gradients, batch)
                 except NonFiniteError:
                     for buffers in kept.values():
                         put_back(buffers)
@@ -179,15 +183,15 @@ class Training:
         gauges = self.gan.augment.gauges() if isinstance(self.gan.augment, Adaptive) else {}
         return StepRecord(progress, losses, logits, gauges)
 
-    def _move(self, player: Player, played: Played, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Differentiate one player's loss by its own weights only, and step its own optimizer.
+    def _move(
+        self, player: Player, played: Played, gradients: list[Tensor | None], batch: Batch
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Step one player's own optimizer.
 
         Returns:
             The losses and the mean logits, of the whole batch.
         """
         weights, optimizer, progress = self.weights[player], self.optimizers[player], self.progress
-        # Asking for these weights alone spares the other network's weight gradients, and cannot leave any behind.
-        gradients = torch.autograd.grad(played.total, weights, allow_unused=True, retain_graph=False)
         used = [weight for weight, gradient in zip(weights, gradients, strict=True) if gradient is not None]
         present = [gradient for gradient in gradients if gradient is not None]
         losses = [value.detach() for value in played.losses.values()]

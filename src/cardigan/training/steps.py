@@ -1,11 +1,14 @@
 """What each player does in its turn: pure functions from networks and a batch to named losses."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from cardigan.contracts import GAN, Batch, DiscriminatorNetwork, GeneratorNetwork, Player, Step
+from cardigan.contracts import GAN, Batch, DiscriminatorNetwork, GeneratorNetwork, Player, Step, Term
 from cardigan.errors import CardiganError
 from cardigan.share import current, in_groups, own, spread
 from cardigan.training.precision import widened
@@ -79,6 +82,81 @@ def draw_fakes(gan: GAN, batch: Batch, rng: torch.Generator, *, graph: bool) -> 
         return Fakes(images, source, labels, tuple(smaller))
 
 
+def differentiated(
+    gan: GAN,
+    player: Player,
+    batch: Batch,
+    fakes: Fakes,
+    *,
+    steps: int,
+    weights: Sequence[Tensor],
+    arithmetic: Callable[[], AbstractContextManager[object]],
+) -> tuple[Played, list[Tensor | None]]:
+    """The losses of one player, and their gradients with respect to its own weights.
+
+    A discriminator that judges real and fake images one after the other, for a loss that is a sum over both, has
+    the first half differentiated before it sees the second: so it holds the maps of one half only.
+
+    Args:
+        gan: networks, objective and terms.
+        player: whose losses.
+        batch: the real images.
+        fakes: the generated ones; their graph is used up in the generator's step.
+        steps: steps this player has taken, by which lazy terms are due.
+        weights: of the player.
+        arithmetic: what networks are run in.
+
+    Returns:
+        What was played, and a gradient for each weight; None for those that had no part in it.
+    """
+    alone = player == "discriminator" and gan.objective.separable and not _due(gan, player, steps)
+    if alone and not _in_one_pass(gan.discriminator, fakes.smaller):
+        parts = _halves(gan, batch, fakes)
+    else:
+        parts = (play(gan, player, batch, fakes, steps=steps) for _ in range(1))
+    played, gradients = None, cast("list[Tensor | None]", [None] * len(weights))
+    for played in _within(arithmetic, parts):
+        # Asking for these weights alone spares the other network's weight gradients, and cannot leave any behind.
+        found = torch.autograd.grad(played.total, weights, allow_unused=True)
+        gradients = [
+            new if old is None else old if new is None else old + new for old, new in zip(gradients, found, strict=True)
+        ]
+    assert played is not None
+    return played, gradients
+
+
+def _within(context: Callable[[], AbstractContextManager[object]], parts: Iterator[Played]) -> Iterator[Played]:
+    """Make each part in the context, and leave it before the part is used."""
+    while True:
+        with context():
+            part = next(parts, None)
+        if part is None:
+            return
+        yield part
+
+
+def _halves(gan: GAN, batch: Batch, fakes: Fakes) -> Iterator[Played]:
+    """The discriminator's step, to be differentiated by its real images and then by its fakes; the last tells both."""
+    _check_scales(gan, fakes)
+    shown, seen = gan.augment(batch.real), gan.augment(fakes.images.detach())
+
+    def step(real_logits: Tensor, fake_logits: Tensor) -> Step:
+        return Step(
+            "discriminator",
+            *(batch.real, fakes.images.detach(), batch.labels, fakes.labels),
+            *(real_logits, fake_logits, fakes.source, gan, shown),
+        )
+
+    real_logits = widened(gan.discriminator(shown, batch.labels))
+    # In a sum, what the fakes get does not matter to the real images' gradient.
+    first = gan.objective(step(real_logits, torch.zeros_like(real_logits)))
+    yield Played({"adversarial": first.mean()}, {"real": real_logits.detach()})
+    real_logits = real_logits.detach()
+    fake_logits = widened(gan.discriminator(seen, fakes.labels))
+    both = gan.objective(step(real_logits, fake_logits))
+    yield Played({"adversarial": both.mean()}, {"real": real_logits, "fake": fake_logits.detach()})
+
+
 def play(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, steps: int) -> Played:
     """The losses of one player.
 
@@ -89,7 +167,7 @@ def play(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, steps: int) ->
         fakes: the generated ones.
         steps: steps this player has taken, by which lazy terms are due.
     """
-    terms = [term for term in gan.terms if term.player == player and steps % term.every == 0]
+    terms = _due(gan, player, steps)
     step = _look(gan, player, batch, fakes, differentiable_inputs=bool(terms))
     losses = {} if step.fake_logits is None else {"adversarial": gan.objective(step).mean()}
     for term in terms:
@@ -98,14 +176,23 @@ def play(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, steps: int) ->
     return Played(losses, {name: logits.detach() for name, logits in seen.items() if logits is not None})
 
 
-def _look(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, differentiable_inputs: bool) -> Step:
-    """Show the discriminator what the player's losses read."""
-    real, fake, smaller = batch.real, fakes.images, fakes.smaller
-    if smaller and not getattr(gan.discriminator, "reads_scales", True):
+def _due(gan: GAN, player: Player, steps: int) -> list[Term]:
+    """The terms of a player that count in its next step."""
+    return [term for term in gan.terms if term.player == player and steps % term.every == 0]
+
+
+def _check_scales(gan: GAN, fakes: Fakes) -> None:
+    if fakes.smaller and not getattr(gan.discriminator, "reads_scales", True):
         raise CardiganError(
-            f"The generator draws {len(smaller) + 1} scales of each image, and the discriminator "
+            f"The generator draws {len(fakes.smaller) + 1} scales of each image, and the discriminator "
             f"{type(gan.discriminator).__module__} judges one: build the generator with two_scales=False."
         )
+
+
+def _look(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, differentiable_inputs: bool) -> Step:
+    """Show the discriminator what the player's losses read."""
+    _check_scales(gan, fakes)
+    real, fake, smaller = batch.real, fakes.images, fakes.smaller
     shown, maps, real_logits, fake_logits = None, [], None, None
     if player == "discriminator":
         fake, smaller = fake.detach(), tuple(images.detach() for images in smaller)
@@ -134,6 +221,11 @@ class _Shown:
     smaller: tuple[Tensor, ...] = ()
 
 
+def _in_one_pass(discriminator: nn.Module, smaller: Sequence[Tensor]) -> bool:
+    """Whether real and fake images are judged together."""
+    return isinstance(discriminator, DiscriminatorNetwork) and discriminator.independent and not smaller
+
+
 def _judge_both(
     discriminator: DiscriminatorNetwork | nn.Module, real: _Shown, fake: _Shown
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -143,7 +235,7 @@ def _judge_both(
     """
     if not isinstance(discriminator, DiscriminatorNetwork):
         return discriminator(real.images, real.labels), discriminator(fake.images, fake.labels), []
-    if not discriminator.independent or fake.smaller:
+    if not _in_one_pass(discriminator, fake.smaller):
         real_logits, maps = discriminator.examine(real.images, real.labels)
         return real_logits, discriminator(fake.images, fake.labels, *fake.smaller), maps
     both = None if real.labels is None or fake.labels is None else torch.cat([real.labels, fake.labels])
