@@ -3,8 +3,6 @@
 import ctypes
 import os
 
-LARGEST_KEPT = 32 << 20
-"""Bytes. Larger blocks go back to the system as soon as they are let go; it is the most that the allocator takes."""
 _ALLOCATOR = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 
@@ -23,8 +21,8 @@ def tune_process() -> None:
 def keep_memory() -> bool:
     """Tell the allocator of the GNU C library to keep what is let go for the next request (decision 014).
 
-    By default it gives memory back to the system and asks for it anew, many times in each step of a training; and each
-    page that comes from the system has to be cleared first.
+    By default it gives large blocks back to the system and asks for them anew, many times in each step of a training;
+    and each page that comes from the system has to be cleared first. The process then holds its peak until it ends.
 
     Returns:
         Whether it listens; other C libraries have no such call.
@@ -33,5 +31,5 @@ def keep_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    trim_threshold, mmap_threshold = -1, -3
-    return bool(mallopt(mmap_threshold, LARGEST_KEPT) and mallopt(trim_threshold, 2**31 - 1))
+    trim_threshold, most_mapped, never, none = -1, -4, -1, 0
+    return bool(mallopt(trim_threshold, never) and mallopt(most_mapped, none))
