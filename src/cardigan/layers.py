@@ -92,7 +92,8 @@ class Dropout(nn.Module):
         if not self.training or not self.share:
             return values
         chance = drawn(lambda count: torch.rand(count, *values.shape[1:], device=values.device), len(values))
-        return values * (chance >= self.share).to(values.dtype).div_(1.0 - self.share)
+        kept = chance.ge_(self.share).div_(1.0 - self.share)
+        return values * kept.to(values.dtype)
 
     def extra_repr(self) -> str:
         """The share, for whoever prints the network."""

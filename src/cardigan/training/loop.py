@@ -5,7 +5,7 @@ number is finite *before* a weight moves, steps the player's own optimizer, upda
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -184,7 +184,7 @@ class Training:
         return StepRecord(progress, losses, logits, gauges)
 
     def _move(
-        self, player: Player, played: Played, gradients: list[Tensor | None], batch: Batch
+        self, player: Player, played: Played, gradients: Sequence[Tensor | None], batch: Batch
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Step one player's own optimizer.
 

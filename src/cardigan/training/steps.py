@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +90,7 @@ def differentiated(
     steps: int,
     weights: Sequence[Tensor],
     arithmetic: Callable[[], AbstractContextManager[object]],
-) -> tuple[Played, list[Tensor | None]]:
+) -> tuple[Played, Sequence[Tensor | None]]:
     """The losses of one player, and their gradients with respect to its own weights.
 
     A discriminator that judges real and fake images one after the other, for a loss that is a sum over both, has
@@ -114,7 +113,8 @@ def differentiated(
         parts = _halves(gan, batch, fakes)
     else:
         parts = (play(gan, player, batch, fakes, steps=steps) for _ in range(1))
-    played, gradients = None, cast("list[Tensor | None]", [None] * len(weights))
+    played: Played | None = None
+    gradients: Sequence[Tensor | None] = [None] * len(weights)
     for played in _within(arithmetic, parts):
         # Asking for these weights alone spares the other network's weight gradients, and cannot leave any behind.
         found = torch.autograd.grad(played.total, weights, allow_unused=True)
