@@ -270,6 +270,13 @@ def test_smaller_scales_of_the_fakes_are_augmented_and_shown():
     for player in ("discriminator", "generator"):
         told = play(gan, player, batch, fakes, steps=0)
         torch.testing.assert_close(told.logits["fake"], (plain - 2).detach())
+    weights = list(gan.discriminator.parameters())
+    expected = torch.autograd.grad(play(gan, "discriminator", batch, fakes, steps=0).total, weights)
+    told, found = differentiated(
+        gan, "discriminator", batch, fakes, steps=0, weights=weights, arithmetic=contextlib.nullcontext
+    )
+    torch.testing.assert_close(told.logits["fake"], (plain - 2).detach())
+    torch.testing.assert_close(found, list(expected))
 
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
@@ -290,6 +297,9 @@ def test_smaller_scales_carry_no_graph_into_the_discriminators_step():
     fakes.smaller[0].requires_grad_()
     play(gan, "discriminator", batch_of(), fakes, steps=0)
     assert gan.discriminator.asked == [[6], [6, False]]
+    weights = list(gan.discriminator.parameters())
+    differentiated(gan, "discriminator", batch_of(), fakes, steps=0, weights=weights, arithmetic=contextlib.nullcontext)
+    assert gan.discriminator.asked[2:] == [[6], [6, False]]
 
 
 @pytest.mark.parametrize("independent", [False, True])

@@ -138,12 +138,13 @@ def _within(context: Callable[[], AbstractContextManager[object]], parts: Iterat
 def _halves(gan: GAN, batch: Batch, fakes: Fakes) -> Iterator[Played]:
     """The discriminator's step, to be differentiated by its real images and then by its fakes; the last tells both."""
     _check_scales(gan, fakes)
-    shown, seen = gan.augment(batch.real), gan.augment(fakes.images.detach())
+    fake, *smaller = (images.detach() for images in (fakes.images, *fakes.smaller))
+    shown, seen, *smaller = map(gan.augment, (batch.real, fake, *smaller))
 
     def step(real_logits: Tensor, fake_logits: Tensor) -> Step:
         return Step(
             "discriminator",
-            *(batch.real, fakes.images.detach(), batch.labels, fakes.labels),
+            *(batch.real, fake, batch.labels, fakes.labels),
             *(real_logits, fake_logits, fakes.source, gan, shown),
         )
 
@@ -152,7 +153,7 @@ def _halves(gan: GAN, batch: Batch, fakes: Fakes) -> Iterator[Played]:
     first = gan.objective(step(real_logits, torch.zeros_like(real_logits)))
     yield Played({"adversarial": first.mean()}, {"real": real_logits.detach()})
     real_logits = real_logits.detach()
-    fake_logits = widened(gan.discriminator(seen, fakes.labels))
+    fake_logits = widened(gan.discriminator(seen, fakes.labels, *smaller))
     both = gan.objective(step(real_logits, fake_logits))
     yield Played({"adversarial": both.mean()}, {"real": real_logits, "fake": fake_logits.detach()})
 
