@@ -58,7 +58,7 @@ def answered(name: str, known: dict, arms: Sequence[str], points: Sequence[float
     curves = {arm: middle_curve(known["rows"][arm], points_of(arm, points)) for arm in arms}
     others = [arm for arm in arms if arm.partition(":")[0] in ("tutorial", "peer")]
     for other in others:
-        for mine in (arm for arm in arms if arm not in others):
+        for number, mine in enumerate(arm for arm in arms if arm not in others):
             seconds, exact = reached(curves[mine], curves[other][-1][1])
             if seconds < float("inf"):
                 yield Row(
@@ -68,7 +68,7 @@ def answered(name: str, known: dict, arms: Sequence[str], points: Sequence[float
                     more=False,
                     note="of medians over seeds"
                     + ("" if exact else "; sooner than that, since that is the first look"),
-                    short=f"{name}: to the score of {other} after {points[-1]:g} s",
+                    short="" if number else f"{name}: to the score of {other} after {points[-1]:g} s",
                 )
 
 
