@@ -55,8 +55,7 @@ class DiscriminatorNetwork(nn.Module):
     Attributes:
         classes: number of classes it judges, 0 for none.
         arguments: the keyword arguments that build it again.
-        independent: an image's logit depends on no other image, so real and fake ones may be shown in one batch, which
-            is quicker. What it draws, it draws row by row (:func:`cardigan.share.drawn`).
+        independent: an image's logit depends on no other image, so real and fake may be shown in one batch: quicker.
         reads_scales: it judges the smaller images that a generator draws beside the full ones.
     """
 
@@ -295,8 +294,7 @@ class GAN:
 
     def to(self, device: torch.device | str) -> "GAN":
         """Move both networks, and an augmentation that is a module, to ``device``, in place."""
-        self.generator.to(device)
-        self.discriminator.to(device)
-        if isinstance(self.augment, nn.Module):
-            self.augment.to(device)
+        for module in (self.generator, self.discriminator, self.augment):
+            if isinstance(module, nn.Module):
+                module.to(device)
         return self

@@ -6,7 +6,7 @@ back what it got: measuring, sampling and publishing know of no other process.
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +21,7 @@ from cardigan.place import LostProcessError
 
 @dataclass(frozen=True)
 class Share:
-    """One of ``count`` equal parts of each batch, in order.
+    """One of ``count`` equal parts of each batch, in order; of each group, where a batch holds ``groups`` equal ones.
 
     Example:
         >>> Share(1, 4).rows(2)
@@ -30,6 +30,7 @@ class Share:
 
     number: int = 0
     count: int = 1
+    groups: int = 1
 
     def rows(self, count: int) -> slice:
         """Where ``count`` rows of this share lie among those of all."""
@@ -54,17 +55,9 @@ def sharing(share: Share) -> Iterator[None]:
         _CURRENT.reset(before)
 
 
-_GROUPS: ContextVar[int] = ContextVar("groups", default=1)
-
-
-@contextmanager
-def in_groups(count: int) -> Iterator[None]:
-    """Say that batches hold so many equal groups of images, one after the other, each of them shared by itself."""
-    before = _GROUPS.set(count)
-    try:
-        yield
-    finally:
-        _GROUPS.reset(before)
+def in_groups(count: int) -> AbstractContextManager[None]:
+    """While the block runs, batches hold so many groups of images one after the other, such as real and fake ones."""
+    return sharing(replace(current(), groups=count))
 
 
 def drawn(draw: Callable[[int], Tensor], count: int) -> Tensor:
@@ -83,11 +76,9 @@ def drawn(draw: Callable[[int], Tensor], count: int) -> Tensor:
         >>> torch.equal(mine, whole[2:])
         True
     """
-    share, groups = current(), _GROUPS.get()
-    if share.count == 1:
-        return draw(count)
-    whole = draw(count * share.count)
-    return torch.cat([group[share.rows(count // groups)] for group in whole.chunk(groups)])
+    share = current()
+    groups = draw(count * share.count).chunk(share.groups)
+    return torch.cat([group[share.rows(count // share.groups)] for group in groups])
 
 
 def own(rows: Tensor) -> Tensor:

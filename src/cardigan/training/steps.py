@@ -1,8 +1,8 @@
-"""What each player does in its turn: pure functions from networks and a batch to named losses."""
+"""What each player does in its turn: pure functions from networks and a batch to named losses and their gradients."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,10 @@ class Fakes:
     source: Tensor
     labels: Tensor | None
     smaller: tuple[Tensor, ...] = ()
+
+    def detached(self) -> "Fakes":
+        """The same without the generator's graph."""
+        return replace(self, images=self.images.detach(), smaller=tuple(each.detach() for each in self.smaller))
 
 
 @dataclass(frozen=True)
@@ -108,54 +112,30 @@ def differentiated(
     Returns:
         What was played, and a gradient for each weight; None for those that had no part in it.
     """
-    alone = player == "discriminator" and gan.objective.separable and not _due(gan, player, steps)
-    if alone and not _in_one_pass(gan.discriminator, fakes.smaller):
-        parts = _halves(gan, batch, fakes)
-    else:
-        parts = (play(gan, player, batch, fakes, steps=steps) for _ in range(1))
-    played: Played | None = None
-    gradients: Sequence[Tensor | None] = [None] * len(weights)
-    for played in _within(arithmetic, parts):
+
+    def differentiate(total: Tensor) -> Sequence[Tensor | None]:
         # Asking for these weights alone spares the other network's weight gradients, and cannot leave any behind.
-        found = torch.autograd.grad(played.total, weights, allow_unused=True)
-        gradients = [
-            new if old is None else old if new is None else old + new for old, new in zip(gradients, found, strict=True)
-        ]
-    assert played is not None
-    return played, gradients
+        return torch.autograd.grad(total, weights, allow_unused=True)
 
-
-def _within(context: Callable[[], AbstractContextManager[object]], parts: Iterator[Played]) -> Iterator[Played]:
-    """Make each part in the context, and leave it before the part is used."""
-    while True:
-        with context():
-            part = next(parts, None)
-        if part is None:
-            return
-        yield part
-
-
-def _halves(gan: GAN, batch: Batch, fakes: Fakes) -> Iterator[Played]:
-    """The discriminator's step, to be differentiated by its real images and then by its fakes; the last tells both."""
+    alone = player == "discriminator" and gan.objective.separable and not _due(gan, player, steps)
+    if not alone or _in_one_pass(gan.discriminator, fakes.smaller):
+        with arithmetic():
+            played = play(gan, player, batch, fakes, steps=steps)
+        return played, differentiate(played.total)
     _check_scales(gan, fakes)
-    fake, *smaller = (images.detach() for images in (fakes.images, *fakes.smaller))
-    shown, seen, *smaller = map(gan.augment, (batch.real, fake, *smaller))
-
-    def step(real_logits: Tensor, fake_logits: Tensor) -> Step:
-        return Step(
-            "discriminator",
-            *(batch.real, fake, batch.labels, fakes.labels),
-            *(real_logits, fake_logits, fakes.source, gan, shown),
-        )
-
-    real_logits = widened(gan.discriminator(shown, batch.labels))
-    # In a sum, what the fakes get does not matter to the real images' gradient.
-    first = gan.objective(step(real_logits, torch.zeros_like(real_logits)))
-    yield Played({"adversarial": first.mean()}, {"real": real_logits.detach()})
+    with arithmetic():
+        shown, seen = _show(gan, batch.real, batch.labels, fakes.detached())
+        real_logits = widened(gan.discriminator(shown.images, shown.labels))
+        # In a sum, what the fakes get does not matter to the real images' gradient.
+        half = gan.objective.discriminator(real=real_logits, fake=torch.zeros_like(real_logits)).mean()
+    gradients = differentiate(half)
     real_logits = real_logits.detach()
-    fake_logits = widened(gan.discriminator(seen, fakes.labels, *smaller))
-    both = gan.objective(step(real_logits, fake_logits))
-    yield Played({"adversarial": both.mean()}, {"real": real_logits, "fake": fake_logits.detach()})
+    with arithmetic():
+        fake_logits = widened(gan.discriminator(seen.images, seen.labels, *seen.smaller))
+        whole = gan.objective.discriminator(real=real_logits, fake=fake_logits).mean()
+    played = Played({"adversarial": whole}, {"real": real_logits, "fake": fake_logits.detach()})
+    pairs = zip(gradients, differentiate(whole), strict=True)
+    return played, [two if one is None else one if two is None else one + two for one, two in pairs]
 
 
 def play(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, steps: int) -> Played:
@@ -193,23 +173,23 @@ def _check_scales(gan: GAN, fakes: Fakes) -> None:
 def _look(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, differentiable_inputs: bool) -> Step:
     """Show the discriminator what the player's losses read."""
     _check_scales(gan, fakes)
-    real, fake, smaller = batch.real, fakes.images, fakes.smaller
+    fakes, real = fakes.detached() if player == "discriminator" else fakes, batch.real
     shown, maps, real_logits, fake_logits = None, [], None, None
     if player == "discriminator":
-        fake, smaller = fake.detach(), tuple(images.detach() for images in smaller)
         if differentiable_inputs:
-            real, fake = real.detach().requires_grad_(), fake.requires_grad_()
-        shown = gan.augment(real)
-        seen = _Shown(gan.augment(fake), fakes.labels, tuple(map(gan.augment, smaller)))
-        real_logits, fake_logits, maps = _judge_both(gan.discriminator, _Shown(shown, batch.labels), seen)
+            real = real.detach().requires_grad_()
+            fakes.images.requires_grad_()
+        reals, seen = _show(gan, real, batch.labels, fakes)
+        shown = reals.images
+        real_logits, fake_logits, maps = _judge_both(gan.discriminator, reals, seen)
     elif gan.objective.generator is not None:
         if gan.objective.paired:
             with torch.no_grad():
                 real_logits = gan.discriminator(gan.augment(real), batch.labels)
-        fake_logits = gan.discriminator(gan.augment(fake), fakes.labels, *map(gan.augment, smaller))
+        fake_logits = gan.discriminator(gan.augment(fakes.images), fakes.labels, *map(gan.augment, fakes.smaller))
     real_logits, fake_logits = (None if logits is None else widened(logits) for logits in (real_logits, fake_logits))
     return Step(
-        player, real, fake, batch.labels, fakes.labels, real_logits, fake_logits, fakes.source, gan, shown, maps
+        player, real, fakes.images, batch.labels, fakes.labels, real_logits, fake_logits, fakes.source, gan, shown, maps
     )
 
 
@@ -220,6 +200,12 @@ class _Shown:
     images: Tensor
     labels: Tensor | None
     smaller: tuple[Tensor, ...] = ()
+
+
+def _show(gan: GAN, real: Tensor, labels: Tensor | None, fakes: Fakes) -> tuple[_Shown, _Shown]:
+    """Real and fake images, as the discriminator is to see them in its own step."""
+    shown, seen, *smaller = map(gan.augment, (real, fakes.images, *fakes.smaller))
+    return _Shown(shown, labels), _Shown(seen, fakes.labels, tuple(smaller))
 
 
 def _in_one_pass(discriminator: nn.Module, smaller: Sequence[Tensor]) -> bool:
