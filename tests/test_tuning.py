@@ -27,7 +27,7 @@ def settings(monkeypatch):
 
 def test_threads_wait_briefly_and_memory_is_kept(settings):
     tuning.tune_process()
-    assert (os.environ["GOMP_SPINCOUNT"], settings) == ("1000", ["keep"])
+    assert (os.environ["GOMP_SPINCOUNT"], settings) == ("3000", ["keep"])
 
 
 def test_a_users_own_threads_are_left_alone(settings, monkeypatch):

@@ -13,7 +13,7 @@ def tune_process() -> None:
     changes what is computed.
     """
     # Threads that spin for long while they wait stop each other on a machine that others use too (decision 007).
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     if not any(name.startswith(_ALLOCATOR) for name in os.environ):
         keep_memory()
 

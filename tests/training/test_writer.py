@@ -101,6 +101,18 @@ def test_a_disk_that_fails_behind_is_told_when_waited_for_and_the_next_one_is_wr
     assert writer.wait().images == BATCH
 
 
+def test_its_thread_ends_with_its_work_so_that_no_second_team_of_openmp_stays(tmp_path):
+    training, writer = trained(1), Writer(tmp_path)
+    writer.start(training, {})
+    writer.wait()
+    until = time.monotonic() + PATIENCE
+    while (left := [thread.name for thread in threading.enumerate() if "checkpoint" in thread.name]) and (
+        time.monotonic() < until
+    ):
+        time.sleep(0.001)
+    assert left == []
+
+
 def test_two_at_a_time_are_refused(tmp_path, gate):
     training, writer = trained(1), Writer(tmp_path)
     writer.start(training, {})

@@ -55,7 +55,6 @@ class Writer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[Written] | None = None
 
     def start(self, training: Training, extra: dict[str, Any]) -> None:
@@ -66,7 +65,11 @@ class Writer:
         if self._pending:
             raise RuntimeError("the last checkpoint is still being written; wait() for it first")
         began = time.monotonic()
-        self._pending = self._pool.submit(self._write, Copy.of(training, extra), began)
+        # A thread of its own, that ends: while a second one that has ever computed lives, OpenMP believes the machine
+        # overbooked and puts the training's threads to sleep after each operation (decision 015).
+        thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending = thread.submit(self._write, Copy.of(training, extra), began)
+        thread.shutdown(wait=False)
 
     def _write(self, copy: Copy, began: float) -> Written:
         write(self.folder, copy)
