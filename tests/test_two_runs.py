@@ -161,16 +161,19 @@ def test_stopped_killed_and_finished_by_another_number_of_processes(tmp_path):
         steps.append(newest(out))
     assert 0 < steps[0] < steps[1] < steps[2] < IMAGES // 16
 
-    # Alone, and to a nearer end: what matters is that it goes on.
-    last = [*command(out, images=16 * steps[-1] + 320), "--resume"]
-    done = subprocess.run(last, env=os.environ | ONE, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert f"Resumed after {16 * steps[-1]:,} images" in done.stderr
-    assert "processes was 2, is 1." in done.stderr
-    assert "From here on the same seed decides, but not the same bits" in done.stderr
-    lines = [json.loads(line)["images"] for line in (out / "records.jsonl").read_text().splitlines()]
-    assert lines == sorted(set(lines))
-    assert lines[-1] == 16 * steps[-1] + 320
+    # Alone, then together again, each time to an end that is near: what matters is that it goes on.
+    images = 16 * steps[-1]
+    for launcher, change in (((), "processes was 2, is 1."), (TORCHRUN, "processes was 1, is 2.")):
+        last = [*command(out, *launcher, images=images + 320), "--resume"]
+        done = subprocess.run(last, env=os.environ | ONE, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count(f"Resumed after {images:,} images") == 1
+        assert change in done.stderr
+        assert "From here on the same seed decides, but not the same bits" in done.stderr
+        images += 320
+        lines = [json.loads(line)["images"] for line in (out / "records.jsonl").read_text().splitlines()]
+        assert lines == sorted(set(lines))
+        assert lines[-1] == images
     assert not (out / ".lock").exists()
     assert not list(out.rglob("*.partial-*"))
 
