@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from cardigan import models
 from cardigan.errors import CardiganError
 from cardigan.layers import (
     Dropout,
@@ -16,6 +17,7 @@ from cardigan.layers import (
     doublings,
     height_and_width,
     normal_init,
+    through,
 )
 
 
@@ -190,3 +192,34 @@ def test_dropout_of_an_impossible_share_is_refused(share):
     with pytest.raises(CardiganError) as caught:
         Dropout(share)
     assert str(caught.value) == (f"dropout is the share of values to drop, at least 0 and below 1, got {share}.")
+
+
+def stack():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(4),
+        nn.Sequential(nn.LeakyReLU(0.2, inplace=True), nn.ConvTranspose2d(4, 2, 4, stride=2, padding=1)),
+        nn.Tanh(),
+    ).double()
+
+
+def test_maps_with_their_channels_last_have_the_values_and_derivatives_of_plain_ones():
+    """Values, gradients of weights and images, and of a penalty on the images' gradient."""
+    found = []
+    for run in (lambda layers, images: layers(images), through):
+        layers, images = stack(), torch.linspace(-1, 1, 2 * 3 * 8 * 6).double().view(2, 3, 8, 6).requires_grad_()
+        maps = run(layers, images)
+        (slope,) = torch.autograd.grad(maps.square().sum(), images, create_graph=True)
+        found.append([maps, slope, *torch.autograd.grad(slope.square().sum(), [images, *layers.parameters()])])
+    for plain, laid_out in zip(*found, strict=True):
+        assert plain.abs().max() > 1e-3
+        torch.testing.assert_close(laid_out, plain, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("model", ["dcgan", "resnet", "fastgan_tutorial"])
+def test_discriminators_that_are_quicker_so_keep_channels_last_to_the_end(model):
+    discriminator = getattr(models, model).Discriminator(size=32, channels=3)
+    (maps,) = discriminator.examine(torch.zeros(2, 3, 32, 32))[1]
+    assert maps.is_contiguous(memory_format=torch.channels_last)
+    assert not maps.is_contiguous()

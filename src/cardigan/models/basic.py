@@ -14,7 +14,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from cardigan.contracts import DiscriminatorNetwork, GeneratorNetwork
-from cardigan.layers import FromPoint, Labelled, Projection, Size, ToPoint, check_labels, doublings, height_and_width
+from cardigan.layers import (
+    FromPoint,
+    Labelled,
+    Projection,
+    Size,
+    ToPoint,
+    check_labels,
+    doublings,
+    height_and_width,
+    through,
+)
 
 Block = Callable[..., nn.Module]
 """``(before, after, kernel, stride, padding)``, the numbers of one convolution, to that convolution with what follows
@@ -209,7 +219,7 @@ class Generator(GeneratorNetwork):
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (B, latent) in, images (B, C, H, W) in [-1, 1] out."""
-        return self.layers(self.input(latents, labels)[:, :, None, None])
+        return through(self.layers, self.input(latents, labels)[:, :, None, None])
 
 
 class Discriminator(DiscriminatorNetwork):
@@ -276,7 +286,7 @@ class Discriminator(DiscriminatorNetwork):
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) in, logits (B, 1) out."""
         check_labels(labels, self.classes)
-        maps = self.layers(images)
+        maps = through(self.layers, images)
         logits = self.head(maps).flatten(1)
         if self.projection is not None and labels is not None:
             # The mean and not the sum: summed over many places it would drown the unconditional part at the start.

@@ -23,6 +23,7 @@ from cardigan.layers import (
     doublings,
     height_and_width,
     normal_init,
+    through,
 )
 
 WIDEST = 8
@@ -192,22 +193,3 @@ class Discriminator(DiscriminatorNetwork):
             # The mean and not the sum: summed over many places it would drown the unconditional part at the start.
             logits = logits + self.projection(maps.mean(dim=(2, 3)), labels)
         return logits, [maps]
-
-
-def through(layers: nn.Sequential, maps: Tensor) -> Tensor:
-    """Maps through the layers, with the channels of a place side by side in memory, which convolutions keep up.
-
-    Stacks of plain ones are quicker so (docs/log.md). Weights stay as they are, so that what is saved of them opens
-    anywhere.
-
-    Example:
-        >>> layers = nn.Sequential(nn.Conv2d(1, 8, 4, stride=2, padding=1))
-        >>> through(layers, torch.zeros(2, 1, 16, 16)).stride()
-        (512, 1, 64, 8)
-    """
-    first, *others = layers
-    # Again after the first layer: maps of one channel or one pixel do not tell how they lie.
-    maps = first(maps.contiguous(memory_format=torch.channels_last)).contiguous(memory_format=torch.channels_last)
-    for layer in others:
-        maps = layer(maps)
-    return maps

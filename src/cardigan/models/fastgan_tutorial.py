@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cardigan.contracts import DiscriminatorNetwork, GeneratorNetwork
 from cardigan.errors import CardiganError
-from cardigan.layers import Labelled, Projection, Size, check_labels, height_and_width
+from cardigan.layers import Labelled, Projection, Size, check_labels, height_and_width, through
 
 EPSILON = 0.8
 """Added to each variance by all batch normalisation but the generator's first: it shrinks what should be of size 1."""
@@ -88,7 +88,8 @@ class Generator(GeneratorNetwork):
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (B, latent) in, images (B, C, H, W) in [-1, 1] out."""
-        return self.layers(self.input(self.labelled(latents, labels)).unflatten(1, (128, *self.start)))
+        start = self.input(self.labelled(latents, labels)).unflatten(1, (128, *self.start))
+        return through(self.layers, start)
 
 
 class Discriminator(DiscriminatorNetwork):
@@ -138,7 +139,7 @@ class Discriminator(DiscriminatorNetwork):
     def examine(self, images: Tensor, labels: Tensor | None = None, *smaller: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The logits (B, 1), and the map (B, 128, h, w) that both heads read; it judges one scale only."""
         check_labels(labels, self.classes)
-        maps = self.layers(images)
+        maps = through(self.layers, images)
         logits = self.head(maps.flatten(1))
         if self.projection is not None and labels is not None:
             logits = logits + self.projection(maps.mean(dim=(2, 3)), labels)

@@ -16,9 +16,11 @@ from cardigan.layers import (
     MinibatchStandardDeviation,
     Projection,
     Size,
+    channels_last,
     check_labels,
     doublings,
     height_and_width,
+    through,
 )
 
 WIDEST = 4
@@ -128,7 +130,7 @@ class Generator(GeneratorNetwork):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (B, latent) in, images (B, C, H, W) in [-1, 1] out."""
         check_labels(labels, self.classes)
-        maps = self.input(latents).unflatten(1, (-1, *self.start))
+        maps = channels_last(self.input(latents).unflatten(1, (-1, *self.start)))
         for block in self.blocks:
             maps = block(maps, labels)
         return self.output(F.relu(self.norm(maps))).tanh()
@@ -186,7 +188,7 @@ class Discriminator(DiscriminatorNetwork):
     def examine(self, images: Tensor, labels: Tensor | None = None, *smaller: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The logits (B, 1), and the map (B, F, h, w) that is summed for them; it judges one scale only."""
         check_labels(labels, self.classes)
-        maps = F.relu(self.blocks(images))
+        maps = F.relu(through(self.blocks, images))
         features = maps.sum(dim=(2, 3))
         logits = self.head(features)
         if self.projection is not None and labels is not None:
