@@ -250,8 +250,8 @@ def channels_last(maps: Tensor) -> Tensor:
 def through(layers: nn.Sequential, maps: Tensor) -> Tensor:
     """Maps through the layers, with the channels of a place side by side in memory, which convolutions keep up.
 
-    Stacks of plain ones are quicker so (docs/log.md). Weights stay as they are, so that what is saved of them opens
-    anywhere.
+    Most stacks are quicker so on a CPU, FastGAN's are not (docs/log.md). Weights stay as they are, so that what is
+    saved of them opens anywhere.
 
     Example:
         >>> layers = nn.Sequential(nn.Conv2d(1, 8, 4, stride=2, padding=1))
