@@ -13,7 +13,19 @@ import cardigan
 SOURCE = Path(cardigan.__file__).parent
 
 ANY = {"*"}
-LEAVES = {"errors", "pixels", "randomness", "contracts", "clock", "discovery", "durable", "place", "share", "crew"}
+LEAVES = {
+    "errors",
+    "pixels",
+    "randomness",
+    "contracts",
+    "clock",
+    "discovery",
+    "durable",
+    "beside",
+    "place",
+    "share",
+    "crew",
+}
 PARTS = {"models", "objectives", "regularizers", "augment", "layers"}
 
 # A room is a file or a folder right below the package; "room/file" overrules its folder. A folder may import itself
@@ -26,6 +38,7 @@ ALLOWED = {
     "contracts": set(),
     "clock": {"contracts"},
     "durable": set(),
+    "beside": set(),
     "interrupts": set(),
     "place": {"interrupts"},
     "share": {"contracts", "place"},
@@ -95,7 +108,7 @@ ALLOWED = {
     "training": LEAVES | {"training"},
     # those who watch
     "report": {"errors", "report"},
-    "watchers": {"contracts", "clock", "durable", "errors", "report", "sample"},
+    "watchers": {"beside", "contracts", "clock", "durable", "errors", "report", "sample"},
     # the table where parts are assembled
     "recipes": PARTS
     | LEAVES
@@ -129,7 +142,8 @@ ALLOWED = {
     "description": {"data", "recipes", "request", "settings", "training", "trials", "_version"},
     "found": {"errors", "folder", "request", "training"},
     "session": ANY,
-    "following": LEAVES | {"folder", "interrupts", "recipes", "runs", "session", "training", "trials"},
+    "course": LEAVES | {"recipes", "training", "trials"},
+    "following": LEAVES | {"course", "folder", "interrupts", "recipes", "runs", "session", "training", "trials"},
     "launch": ANY,
     "arguments": {"errors"},
     "cli": ANY,

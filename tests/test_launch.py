@@ -18,7 +18,7 @@ from cardigan.interrupts import InterruptedRunError
 from cardigan.launch import train
 from cardigan.runs import load
 from cardigan.session import Session
-from cardigan.training import RMSprop, checkpoint, writer
+from cardigan.training import RMSprop, checkpoint, loop, writer
 from cardigan.training.loop import Training
 
 SMALL = {"recipe": "dcgan", "size": 16, "device": "cpu", "quiet": True}
@@ -487,6 +487,14 @@ def broken(monkeypatch, *, at, while_rate_above=0.0):
     monkeypatch.setattr(Training, "turn", poisoned)
 
 
+@pytest.fixture(params=["at once", "a turn later"])
+def read(request, monkeypatch):
+    """When a step's verdict is read: on the processor at once, on a GPU a turn later; here both on the processor."""
+    if request.param == "a turn later":
+        monkeypatch.setattr(loop, "DISTANT", {"cpu"})
+
+
+@pytest.mark.usefixtures("read")
 def test_a_fault_that_the_halved_rate_mends_is_rolled_back_once(tmp_path, monkeypatch):
     broken(monkeypatch, at=160, while_rate_above=1.5e-4)
     run = small(tmp_path / "run")
@@ -505,6 +513,7 @@ def test_a_fault_that_the_halved_rate_mends_is_rolled_back_once(tmp_path, monkey
     assert images[-1] == BUDGET
 
 
+@pytest.mark.usefixtures("read")
 def test_each_rollback_is_calmer_than_the_one_before(tmp_path, monkeypatch):
     """Also where both go back to the same checkpoint: 2e-4, 1e-4, 0.5e-4."""
     broken(monkeypatch, at=160, while_rate_above=0.7e-4)
@@ -513,6 +522,7 @@ def test_each_rollback_is_calmer_than_the_one_before(tmp_path, monkeypatch):
     assert checkpoint.newest(run.folder.checkpoints)[0].state["rate_scale"] == 0.25
 
 
+@pytest.mark.usefixtures("read")
 def test_two_rollbacks_without_help_are_enough(tmp_path, monkeypatch):
     """B1: a clear stop that names the images; the weights on the disk are good."""
     broken(monkeypatch, at=160)
@@ -529,6 +539,7 @@ def test_two_rollbacks_without_help_are_enough(tmp_path, monkeypatch):
     assert not (out / ".lock").exists()
 
 
+@pytest.mark.usefixtures("read")
 def test_the_rollback_goes_to_the_newest_checkpoint(tmp_path, monkeypatch):
     broken(monkeypatch, at=160, while_rate_above=1.5e-4)
     run = small(tmp_path / "run", checkpoint_seconds=0)

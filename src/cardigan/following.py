@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from cardigan.contracts import Batches
+from cardigan.course import turns_of
 from cardigan.crew import Crew, Word
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder
 from cardigan.interrupts import InterruptedRunError, Interrupts
 from cardigan.recipes import Recipe
 from cardigan.runs import Run
-from cardigan.session import stopped, turns_of
-from cardigan.training.loop import NonFiniteError, Training
+from cardigan.session import stopped
+from cardigan.training.loop import Training
 from cardigan.training.unison import check_alike, hand_out
+from cardigan.training.verdicts import NonFiniteError
 from cardigan.trials import Budget
 
 

@@ -15,6 +15,7 @@ from cardigan.clock import StepRecord
 from cardigan.contracts import Batches, GeneratorNetwork
 from cardigan.copies import warning
 from cardigan.cost import note_memory
+from cardigan.course import turns_of
 from cardigan.crew import Crew, Word
 from cardigan.data import Store
 from cardigan.durable import replace_durably
@@ -26,8 +27,9 @@ from cardigan.runs import Run
 from cardigan.sample import load_generator, publish
 from cardigan.settings import Settings
 from cardigan.training import checkpoint as checkpoints
-from cardigan.training.loop import NonFiniteError, Training, fit
+from cardigan.training.loop import Training
 from cardigan.training.unison import check_alike, hand_out
+from cardigan.training.verdicts import NonFiniteError
 from cardigan.training.writer import Writer
 from cardigan.trials import Budget, Exam, HeldOut, Trials
 from cardigan.watchers.progress import display, sentence
@@ -124,6 +126,7 @@ class Session:
             board = TensorBoardWriter(self.folder.path / "tensorboard", images=images) if run.tensorboard else None
             if board:
                 stack.callback(board.close)
+            stack.callback(snapshots.settle)
             self._look(snapshots)
             for record in () if self._agree(trials).done else self._turns():
                 if line := records.see(record):
@@ -176,7 +179,7 @@ class Session:
     def _measure(self, trials: Trials | None) -> None:
         """Measure the generator where that is due, and put it aside if it is worth keeping."""
         progress = self.training.progress
-        if trials is None or not trials.due(progress):
+        if trials is None or not trials.due(progress) or not self.training.sound:
             return
         self.save()  # before the measurement, so that nobody can be set back behind it
         network = self.training.published(self.batches, images=SNAPSHOT_IMAGES)
@@ -213,7 +216,7 @@ class Session:
         )
 
     def _look(self, snapshots: Snapshots) -> None:
-        if snapshots.due(self.spent):
+        if snapshots.due(self.spent) and self.training.sound:
             network = self.training.published(self.batches, images=SNAPSHOT_IMAGES)
             snapshots.take(network, images=self.training.progress.images)
 
@@ -245,9 +248,10 @@ class Session:
         return Run(self.folder.path)
 
     def _finish(self) -> None:
-        network, trials = self.training.published(self.batches), self._trials()
+        network, trials, snapshots = self.training.published(self.batches), self._trials(), self._snapshots()
         images = self.training.progress.images
-        self._snapshots().take(network, images=images)
+        snapshots.take(network, images=images)
+        snapshots.settle()
         if trials and trials.lines:
             if trials.chosen is not trials.lines[-1] or self.held_out:
                 chosen = self.folder.best / str(trials.chosen["images"]) if trials.chosen else self.folder.pretrained
@@ -273,25 +277,6 @@ class Session:
         """Tell the user, unless the run is quiet."""
         if text and not self.quiet:
             print(text, file=sys.stderr, flush=True)  # noqa: T201
-
-
-def turns_of(recipe: Recipe, training: Training, batches: Batches, budget: Budget) -> Iterator[tuple[str, StepRecord]]:
-    """Every turn that is left of a budget, stage by stage: the stage's name and the turn's record."""
-    start, minutes = 0.0, budget.minutes
-    for stage in recipe.course:
-        # The same networks under another objective: the optimizers do not notice.
-        training.gan = stage.gan
-        for record in fit(
-            training,
-            batches,
-            turns=stage.turns,
-            images=budget.images,
-            seconds=60 * minutes if minutes else None,
-            schedule=stage.schedule,
-            part=(start, stage.until),
-        ):
-            yield stage.name, record
-        start = stage.until
 
 
 def stopped(training: Training, folder: RunFolder) -> str:

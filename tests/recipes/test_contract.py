@@ -2,12 +2,14 @@
 
 import inspect
 import sys
+import traceback
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cardigan import recipes
 from cardigan.data import DataSettings
@@ -17,7 +19,7 @@ from cardigan.data.store import Store
 from cardigan.errors import CardiganError
 from cardigan.recipes import Recipe, Task
 from cardigan.settings import RunSettings, resolve
-from cardigan.training import Training
+from cardigan.training import Training, loop
 from cardigan.training.state import capture
 
 CLASSES = 10
@@ -138,6 +140,45 @@ def promise_a_turn_in_bfloat16_is_nearly_the_same(name):
         kept = [tensor for file in capture(training)[0].values() for tensor in file.values()]
         assert not any(tensor.dtype is torch.bfloat16 for tensor in kept)
     torch.testing.assert_close(losses["bfloat16"], losses["float32"], rtol=0.1, atol=0.05)
+
+
+class Reads(TorchDispatchMode):
+    """Counts what makes a program wait for its device."""
+
+    def __init__(self):
+        super().__init__()
+        self.places = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        name = operation._schema.name.removeprefix("aten::")
+        if name in {"_local_scalar_dense", "equal", "nonzero", "_unique2", "masked_select"}:
+            frames = [frame for frame in traceback.extract_stack() if "cardigan" in frame.filename]
+            self.places.append(f"{name} in {frames[-2].filename}:{frames[-2].lineno} {frames[-2].line}")
+        return operation(*args, **(kwargs or {}))
+
+
+MAY_READ = {
+    "step.gan.discriminator)(step.maps, self._drawn())": "a crop's place, which lies in main memory on every device",
+    "turns(self.progress)": "turns that adapt to the losses have to know them",
+    "elif not verdict.sound:": "torch's RMSprop cannot guard its weights, so its verdict is read at once",
+}
+
+
+def promise_no_turn_waits_for_its_device(name):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "DISTANT", {"cpu"})
+        recipe = recipes.prepare(name, shape := task(name), seed=1, **small(name))
+        training = Training(recipe.gan, optimizers=recipe.optimizers, half_life=recipe.half_life, seed=1)
+        drawn = batches(store(shape), batch_size=recipe.batch_size, labels=bool(recipe.gan.generator.classes))
+        if recipe.degradation:
+            drawn = Pairs(drawn, recipe.degradation)
+        for stage in recipe.course:
+            training.gan = stage.gan
+            for _ in range(6):
+                training.judge()
+                with Reads() as reads:
+                    training.turn(drawn, stage.turns)
+                assert [place for place in reads.places if not place.endswith(tuple(MAY_READ))] == []
 
 
 def labels(recipe):

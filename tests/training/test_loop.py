@@ -20,7 +20,8 @@ from cardigan.errors import CardiganError
 from cardigan.randomness import generator as stream
 from cardigan.randomness import seeded
 from cardigan.training import Adam, adaptive, alternate, constant, fit, linear, together
-from cardigan.training.loop import NonFiniteError, Training
+from cardigan.training.loop import Training
+from cardigan.training.verdicts import NonFiniteError
 
 BATCH = 8
 

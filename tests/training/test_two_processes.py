@@ -99,6 +99,7 @@ def test_what_fails_in_one_fails_in_all_with_one_message(facts):
 
 def test_a_number_that_is_not_finite_in_one_process_moves_no_weight_in_any_and_the_whole_batch_is_named(facts):
     assert [each["not finite"] for each in facts["disagreeing"]] == [["discriminator", True, True]] * 2
+    assert [each["read later"] for each in facts["disagreeing"]] == [[1, "discriminator", 0, True, True]] * 2
 
 
 def test_weights_that_have_drifted_apart_are_refused_by_name(facts):

@@ -106,7 +106,7 @@ def test_its_thread_ends_with_its_work_so_that_no_second_team_of_openmp_stays(tm
     writer.start(training, {})
     writer.wait()
     until = time.monotonic() + PATIENCE
-    while (left := [thread.name for thread in threading.enumerate() if "checkpoint" in thread.name]) and (
+    while (left := [thread.name for thread in threading.enumerate() if "beside" in thread.name]) and (
         time.monotonic() < until
     ):
         time.sleep(0.001)

@@ -33,10 +33,10 @@ from cardigan.layers import MinibatchDiscrimination, MinibatchStandardDeviation
 from cardigan.models import fastgan as fast
 from cardigan.place import LostProcessError
 from cardigan.share import gathered, mean
-from cardigan.training import Training, adaptive, fit
+from cardigan.training import Training, adaptive, fit, loop
 from cardigan.training import together as both
-from cardigan.training.loop import NonFiniteError
 from cardigan.training.unison import check_alike, hand_out
+from cardigan.training.verdicts import NonFiniteError
 from cardigan.training.whole_batch import over_all
 
 FOLDER, SIZE, BATCH = Path(sys.argv[1]), 16, 8
@@ -376,6 +376,23 @@ class Spoilt:
         return replace(batch, real=real)
 
 
+def read_later():
+    """The same as if they trained on GPUs: the discriminator's spoilt turn, and the generator's that was under way."""
+    training, data = training_of()
+    before, seen = state(training), 0
+    spoilt = Spoilt(data, int(data.at(0).indices[-1]))
+    loop.DISTANT, distant = {"cpu"}, loop.DISTANT
+    try:
+        for _ in fit(training, spoilt, images=3 * BATCH):
+            seen += 1
+    except NonFiniteError as error:
+        after = state(training)
+        same = all(after[key] == before[key] for key in after if key.startswith("0 "))
+        return [seen, error.player, error.images, error.indices == data.at(0).indices.tolist(), same]
+    finally:
+        loop.DISTANT = distant
+
+
 def disagreeing():
     """What goes wrong in one process concerns both."""
     crew, found = together(), {}
@@ -387,6 +404,7 @@ def disagreeing():
         next(fit(training, spoilt, images=BATCH))
     except NonFiniteError as error:
         found["not finite"] = [error.player, error.indices == data.at(0).indices.tolist(), state(training) == before]
+    found["read later"] = read_later()
     list(fit(training, data, images=2 * BATCH))
     check_alike(training)
     if crew.number == 1:

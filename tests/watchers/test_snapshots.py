@@ -1,3 +1,6 @@
+import errno
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +8,7 @@ from PIL import Image
 
 from cardigan import models
 from cardigan.sample import draw, latents_for
+from cardigan.watchers import snapshots as snapshots_module
 from cardigan.watchers.snapshots import ROWS, Snapshots, layout
 
 
@@ -55,6 +59,7 @@ def test_a_picture_is_a_grid_of_the_same_latents(tmp_path):
     snapshots, generator = Snapshots(tmp_path, count=4, seed=5), network()
     first = snapshots.take(generator, images=0)
     again = snapshots.take(generator, images=1_234)
+    snapshots.settle()
     assert (first.name, again.name) == ("000000000000.png", "000000001234.png")
     assert first.read_bytes() == again.read_bytes()
     with Image.open(first) as opened:
@@ -65,10 +70,50 @@ def test_a_picture_is_a_grid_of_the_same_latents(tmp_path):
         row, column = divmod(place, 8)
         cell = sheet[row * step : row * step + 4, column * step : column * step + 4]
         np.testing.assert_array_equal(cell, expected[place].reshape(4, 4))
-    assert Snapshots(tmp_path, count=4, seed=6).take(generator, images=1).read_bytes() != first.read_bytes()
+    other = Snapshots(tmp_path, count=4, seed=6)
+    path = other.take(generator, images=1)
+    other.settle()
+    assert path.read_bytes() != first.read_bytes()
 
 
 def test_a_conditional_picture_shows_every_class(tmp_path):
-    path = Snapshots(tmp_path, count=4).take(network(classes=10), images=0)
+    snapshots = Snapshots(tmp_path, count=4)
+    path = snapshots.take(network(classes=10), images=0)
+    snapshots.settle()
     with Image.open(path) as opened:
         assert opened.width > opened.height
+
+
+def test_nobody_waits_for_a_picture_to_be_written(tmp_path, monkeypatch):
+    """The second waits for the first, so that no two are in memory and none is lost."""
+    begun, may_end = threading.Event(), threading.Event()
+    write = snapshots_module.save_png
+
+    def slowly(picture, path):
+        begun.set()
+        assert may_end.wait(60)
+        return write(picture, path)
+
+    monkeypatch.setattr(snapshots_module, "save_png", slowly)
+    snapshots = Snapshots(tmp_path, count=4)
+    first = snapshots.take(network(), images=0)
+    assert begun.wait(60)
+    assert not first.exists()
+    may_end.set()
+    second = snapshots.take(network(), images=64)
+    assert first.exists()
+    snapshots.settle()
+    assert second.exists()
+    snapshots.settle()  # nothing is left to wait for
+
+
+def test_a_picture_that_could_not_be_written_is_told_of(tmp_path, monkeypatch):
+    def full(picture, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(snapshots_module, "save_png", full)
+    snapshots = Snapshots(tmp_path, count=4)
+    snapshots.take(network(), images=0)
+    with pytest.raises(OSError, match="No space left on device"):
+        snapshots.settle()
+    snapshots.settle()  # once

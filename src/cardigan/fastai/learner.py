@@ -21,7 +21,7 @@ from cardigan.fastai.optimizers import Adam, Rate, trainable_params
 from cardigan.fastai.recorder import Recorder
 from cardigan.fastai.results import Results
 from cardigan.training import fit
-from cardigan.training.loop import NonFiniteError
+from cardigan.training.verdicts import NonFiniteError
 
 MOMS = (0.95, 0.85, 0.95)
 

@@ -4,6 +4,7 @@ It knows no architecture and no loss. It draws a batch and fakes, lets the playe
 number is finite *before* a weight moves, steps the player's own optimizer, updates the average, and yields a record.
 """
 
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,35 +19,17 @@ from cardigan.crew import together as crew_of_all
 from cardigan.errors import CardiganError
 from cardigan.randomness import generator, seeded
 from cardigan.share import gathered, own_batch
-from cardigan.training.buffers import kept_buffers, put_back
+from cardigan.training.buffers import Kept, kept_buffers, put_back
 from cardigan.training.ema import Average, settled
 from cardigan.training.optimizers import Adam, OptimizerSettings, laid_out
 from cardigan.training.precision import Precision, arithmetic
 from cardigan.training.schedules import Schedule
 from cardigan.training.steps import Played, differentiated, draw_fakes, draw_sources
 from cardigan.training.turns import alternate
+from cardigan.training.verdicts import DISTANT, Verdict
 from cardigan.training.whole_batch import over_all
 
 PLAYERS: tuple[Player, Player] = ("discriminator", "generator")
-
-
-class NonFiniteError(CardiganError):
-    """A loss or a gradient is no longer a number; no weight was changed by it.
-
-    Args:
-        player: whose step it was.
-        losses: every named loss of that step.
-        progress: the clock.
-        indices: the images of the batch, by their place in the store.
-    """
-
-    def __init__(self, player: Player, losses: dict[str, float], progress: Progress, indices: list[int]) -> None:
-        told = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
-        super().__init__(
-            f"The {player}'s loss or gradient is not finite after {progress.images} images ({told}). No weight was "
-            f"changed by it. Lower the learning rate (--set learning_rate=...) or strengthen the regularizer."
-        )
-        self.player, self.losses, self.images, self.indices = player, losses, progress.images, indices
 
 
 class Training:
@@ -105,6 +88,7 @@ class Training:
         self.rate_scale = 1.0
         self.average = Average(gan.generator, half_life=half_life)
         self.progress = Progress()
+        self._unread: list[Verdict] = []  # on steps that are guarded until somebody reads what became of them
 
     def modules(self) -> list[nn.Module]:
         """Both networks, and an augmentation that learns."""
@@ -118,6 +102,8 @@ class Training:
             batches: give the classes to measure on.
             images: how many images to measure on.
         """
+
+        self.judge()
 
         def draws() -> Iterator[tuple[Tensor, Tensor | None]]:
             for start in range(0, images, batches.batch_size):
@@ -143,6 +129,28 @@ class Training:
         with self.crew.sharing(batches.batch_size):
             return self._turn(batches, turns)
 
+    @property
+    def sound(self) -> bool:
+        """Whether every step so far was finite; waits for the device."""
+        return all(verdict.sound for verdict in self._unread)
+
+    def judge(self, *, before: int = sys.maxsize) -> None:
+        """Read the verdicts on the steps of turns that began before so many images, and wait for them.
+
+        What is written or drawn after it is of sound networks. Of several processes, all have to call it.
+
+        Raises:
+            NonFiniteError: if one of the steps was not finite. The clock may be a turn further; no weight was changed
+                by the step.
+        """
+        while self._unread and self._unread[0].images < before:
+            verdict = self._unread.pop(0)
+            if not verdict.sound:
+                self._unread.clear()
+                error = verdict.undone()
+                self.average.update(self.gan.generator, images=self.average.images)  # it copied buffers
+                raise error
+
     def _turn(self, batches: Batches, turns: Turns) -> StepRecord:
         progress, turn = self.progress, turns(self.progress)
         batch = own_batch(batches.at(progress.images), batches.batch_size)
@@ -161,12 +169,7 @@ class Training:
                     weights=self.weights[player],
                     arithmetic=self.arithmetic,
                 )
-                try:
-                    named, means = self._move(player, played, gradients, batch)
-                except NonFiniteError:
-                    for buffers in kept.values():
-                        put_back(buffers)
-                    raise
+                named, means = self._move(player, played, gradients, batch, list(kept.values()))
                 losses |= {f"{player}/{name}": value for name, value in named.items()}
                 logits = means | logits
                 if player == "discriminator" and isinstance(self.gan.augment, Adaptive):
@@ -174,17 +177,19 @@ class Training:
         for player in PLAYERS:
             if player not in turn:
                 put_back(kept[player])
+        began = progress.images
         progress.images += batches.batch_size
         progress.turns += 1
         progress.streak = progress.streak + 1 if turn == progress.last else 1
         progress.last = turn
         if "generator" in turn:
             self.average.update(self.gan.generator, images=progress.images)
+        self.judge(before=began)
         gauges = self.gan.augment.gauges() if isinstance(self.gan.augment, Adaptive) else {}
         return StepRecord(progress, losses, logits, gauges)
 
     def _move(
-        self, player: Player, played: Played, gradients: Sequence[Tensor | None], batch: Batch
+        self, player: Player, played: Played, gradients: Sequence[Tensor | None], batch: Batch, kept: list[Kept]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Step one player's own optimizer.
 
@@ -201,9 +206,12 @@ class Training:
         present = [next(averages) for _ in present]
         named = {name: next(averages) for name in played.losses}
         logits = {name: next(averages) for name in played.logits}
-        if not torch.isfinite(torch.nn.utils.get_total_norm(present) + torch.stack(list(named.values())).sum()):
-            indices = [] if batch.indices is None else gathered(batch.indices.to(self.device)).tolist()
-            raise NonFiniteError(player, {name: float(value) for name, value in named.items()}, progress, indices)
+        verdict = Verdict(player, named, present, images=progress.images, indices=batch.indices, kept=kept)
+        if self.device.type in DISTANT and verdict.guard(optimizer):
+            self._unread.append(verdict)
+        elif not verdict.sound:
+            self.judge()  # an earlier step may be where it began
+            raise verdict.undone()
         for weight, gradient in zip(used, present, strict=True):
             weight.grad = laid_out(gradient, weight)
         optimizer.step()
@@ -215,7 +223,8 @@ class Training:
         if "adversarial" in named:
             new, old = named["adversarial"], progress.smoothed.get(player)
             share = max(0.1, 1 / progress.steps[player])
-            progress.smoothed[player] = new if old is None else old + share * (new - old)
+            moved = new if old is None else old + share * (new - old)
+            progress.smoothed[player] = torch.where(verdict.finite, moved, 0.0 if old is None else old)
         return named, logits
 
 
@@ -284,3 +293,4 @@ def fit(
         # Where time decides how far training is, one clock decides for all.
         progress.seconds = clock if seconds is None else training.crew.from_first(clock)
         yield replace(record, progress=progress.copy())
+    training.judge()

@@ -35,7 +35,12 @@ class Checkpoint:
 
 
 def capture(training: Training) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """Everything that :func:`restore` needs: tensors by file, and the rest as JSON values."""
+    """Everything that :func:`restore` needs: tensors by file, and the rest as JSON values.
+
+    Raises:
+        NonFiniteError: if a step was not finite whose verdict had not been read yet.
+    """
+    training.judge()
     files: dict[str, dict[str, Tensor]] = {"average": training.average.network.state_dict()}
     progress = training.progress
     state: dict[str, Any] = {

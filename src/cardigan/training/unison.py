@@ -38,7 +38,9 @@ def check_alike(training: Training) -> None:
 
     Raises:
         CardiganError: naming the first tensor that differs.
+        NonFiniteError: if a step was not finite whose verdict had not been read yet.
     """
+    training.judge()
     if training.crew.count == 1:
         return
     tensors = {

@@ -1,11 +1,12 @@
 """Writing checkpoints while training goes on."""
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cardigan.beside import beside
 from cardigan.training.checkpoint import Copy, write
 from cardigan.training.loop import Training
 
@@ -65,11 +66,7 @@ class Writer:
         if self._pending:
             raise RuntimeError("the last checkpoint is still being written; wait() for it first")
         began = time.monotonic()
-        # A thread of its own, that ends: while a second one that has ever computed lives, OpenMP believes the machine
-        # overbooked and puts the training's threads to sleep after each operation (decision 015).
-        thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._pending = thread.submit(self._write, Copy.of(training, extra), began)
-        thread.shutdown(wait=False)
+        self._pending = beside(self._write, Copy.of(training, extra), began)
 
     def _write(self, copy: Copy, began: float) -> Written:
         write(self.folder, copy)

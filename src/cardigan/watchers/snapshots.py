@@ -1,10 +1,12 @@
 """Pictures drawn from the same latents through training, so that one can see it learn."""
 
+from concurrent.futures import Future
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from cardigan.beside import beside
 from cardigan.contracts import GeneratorNetwork
 from cardigan.report.grids import grid, save_png
 from cardigan.sample import draw, latents_for
@@ -42,6 +44,7 @@ class Snapshots:
         for path in folder.glob("*.png"):
             if path.stem.isdigit() and int(path.stem) > images:
                 path.unlink()
+        self._pending: Future[Path] | None = None
         self._moments = [(place / count) ** 2 for place in range(count)]
         if images:
             self._moments = [moment for moment in self._moments if moment > spent]
@@ -53,11 +56,14 @@ class Snapshots:
         return due
 
     def take(self, network: GeneratorNetwork, *, images: int) -> Path:
-        """Draw the grid of a published generator.
+        """Draw the grid of a published generator; the file is written meanwhile.
 
         Args:
             network: in evaluation mode.
             images: images seen, for the name.
+
+        Returns:
+            Where it will lie, once :meth:`settle` has been called.
         """
         columns, labels = layout(int(network.classes))  # pyright: ignore[reportArgumentType]
         if self.sources is None:
@@ -65,8 +71,20 @@ class Snapshots:
         else:
             columns, pictures = RESTORED_COLUMNS, draw(network, self.sources)
         path = self.folder / f"{images:012d}.png"
-        save_png(grid(pictures, columns=columns, background=None), path)
+        self.settle()
+        # Packing a picture takes longer than drawing a small one, and nobody waits for it.
+        self._pending = beside(save_png, grid(pictures, columns=columns, background=None), path)
         return path
+
+    def settle(self) -> None:
+        """See the picture that is being written to its end, if there is one.
+
+        Raises:
+            OSError: if it could not be written.
+        """
+        pending, self._pending = self._pending, None
+        if pending:
+            pending.result()
 
 
 def layout(classes: int) -> tuple[int, Tensor | None]:
