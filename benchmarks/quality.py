@@ -35,13 +35,11 @@ tune_process()  # as the command line does
 import torch
 from bench.command import line
 from bench.contenders import contender
-from bench.eyes import Eyes, classifier_eyes, mobilenet_eyes
-from bench.images import SETS, Images, images_of
+from bench.eyes import eyes_for
+from bench.images import SETS, images_of
 from bench.pages import PAGES, fill
 from bench.race import middle_curve, points_of, race, reached
 from bench.table import RESULTS, Result, Row, machine, now
-
-CLASSIFIER_STEPS = 1_500
 
 
 def answered(name: str, known: dict, arms: Sequence[str], points: Sequence[float]) -> Iterator[Row]:
@@ -72,14 +70,6 @@ def answered(name: str, known: dict, arms: Sequence[str], points: Sequence[float
                 )
 
 
-def eyes_for(images: Images, arguments: argparse.Namespace) -> Eyes:
-    """What looks at samples of this set."""
-    if images.train.shape[3] == 1:
-        path = arguments.out / f"classifier-{arguments.set}.safetensors"
-        return classifier_eyes(path, images, steps=CLASSIFIER_STEPS)
-    return mobilenet_eyes(arguments.eyes, images)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("set", choices=list(SETS))
@@ -105,7 +95,7 @@ def main() -> None:
     for arm in arguments.arms:
         if "@" in arm and points_of(arm, points)[-1:] != [float(arm.partition("@")[2])]:
             parser.error(f"{arm}: its seconds are not among --seconds {' '.join(f'{point:g}' for point in points)}")
-    eyes = eyes_for(images, arguments)
+    eyes = eyes_for(arguments.set, images, kept=arguments.out, weights=arguments.eyes)
     path = arguments.out / f"{arguments.set}-{'-'.join(f'{point:g}' for point in points)}.json"
     known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"rows": {}}
     place = machine(threads=1)

@@ -142,7 +142,7 @@ ALLOWED = {
     "description": {"data", "recipes", "request", "settings", "training", "trials", "_version"},
     "found": {"errors", "folder", "request", "training"},
     "session": ANY,
-    "course": LEAVES | {"recipes", "training", "trials"},
+    "course": LEAVES | {"recipes", "settings", "training", "trials"},
     "following": LEAVES | {"course", "folder", "interrupts", "recipes", "runs", "session", "training", "trials"},
     "launch": ANY,
     "arguments": {"errors"},

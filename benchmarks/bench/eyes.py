@@ -13,6 +13,7 @@ from cardigan.metrics.kernel import kernel_distance
 from cardigan.pixels import to_float
 
 Look = Callable[[np.ndarray], np.ndarray]
+CLASSIFIER_STEPS = 1_500
 MOST = 2_000
 """Real images that samples are compared with."""
 
@@ -49,6 +50,14 @@ def opened(look: Look, images: Images, told: str) -> Eyes:
     real = look(images.test[rng.permutation(len(images.test))[:MOST]])
     train = look(images.train[rng.permutation(len(images.train))[: len(real)]])
     return Eyes(look, real, distance(real, train), told)
+
+
+def eyes_for(name: str, images: Images, *, kept: Path, weights: Path | None) -> Eyes:
+    """What looks at samples of a set: a classifier that is kept in a folder, or MobileNetV2 for colour."""
+    if images.train.shape[3] == 1:
+        return classifier_eyes(kept / f"classifier-{name}.safetensors", images, steps=CLASSIFIER_STEPS)
+    assert weights is not None, "--eyes"
+    return mobilenet_eyes(weights, images)
 
 
 def classifier_eyes(path: Path, images: Images, *, steps: int) -> Eyes:

@@ -15,7 +15,7 @@ from cardigan.clock import StepRecord
 from cardigan.contracts import Batches, GeneratorNetwork
 from cardigan.copies import warning
 from cardigan.cost import note_memory
-from cardigan.course import turns_of
+from cardigan.course import find_pace, turns_of
 from cardigan.crew import Crew, Word
 from cardigan.data import Store
 from cardigan.durable import replace_durably
@@ -80,6 +80,7 @@ class Session:
     def train(self) -> None:
         """Go to the end of the budget, rolling back a bounded number of times if a number is no longer finite."""
         hand_out(self.training)
+        self._tell(find_pace(self.recipe, self.training, self.batches, self.budget, self.settings.run))
         rollbacks = 0
         while True:
             try:

@@ -40,7 +40,7 @@ def run(quality, monkeypatch, tmp_path):
 
     images = SimpleNamespace(train=np.zeros((1, 28, 28, 1), np.uint8))
     monkeypatch.setattr(quality, "images_of", lambda name, path: images)
-    monkeypatch.setattr(quality, "eyes_for", lambda images, arguments: eyes)
+    monkeypatch.setattr(quality, "eyes_for", lambda name, images, *, kept, weights: eyes)
     monkeypatch.setattr(quality, "contender", lambda arm, *_, **__: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(quality, "race", race)
 

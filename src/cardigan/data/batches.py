@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cardigan.contracts import Batch
+from cardigan.data.ahead import read_ahead
 from cardigan.data.memory import free_memory
 from cardigan.data.store import Store
 from cardigan.errors import CardiganError
@@ -88,6 +89,7 @@ class StoredBatches:
             picked = self._resident[there]
         else:
             picked = self._sent(torch.from_numpy(self._pixels[places.numpy()]))
+            read_ahead(self._pixels, own(self._places(images + self.batch_size)).numpy())
         real = to_float(picked)
         if mirrored is not None:
             real = torch.where(self._sent(mirrored)[:, None, None, None], real.flip(3), real)

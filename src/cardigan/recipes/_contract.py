@@ -133,6 +133,8 @@ class Recipe:
         degradation: what is done to the images that the generator starts from; None if it starts from latents.
         stages: the parts of the run, in order; () for one stage with the turns and the schedule above.
         choice: which of the generators measured in the last stage is kept; None keeps the last.
+        bfloat16: whether it was seen to learn as well with such products (docs/log.md), so that a budget in minutes may
+            take them where they are quicker.
         because: why these choices, one sentence each; shown to the user.
     """
 
@@ -147,6 +149,7 @@ class Recipe:
     degradation: Degradation | None = None
     stages: tuple[Stage, ...] = ()
     choice: Compromise | None = None
+    bfloat16: bool = False
     because: tuple[str, ...] = ()
 
     @property

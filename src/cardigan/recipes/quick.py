@@ -46,4 +46,5 @@ def recipe(
         schedule=linear(to=0.03),
         half_life=11_000,
         flip=flip,
+        bfloat16=True,
     )

@@ -181,7 +181,7 @@ def _look(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, differentiabl
             fakes.images.requires_grad_()
         reals, seen = _show(gan, real, batch.labels, fakes)
         shown = reals.images
-        real_logits, fake_logits, maps = _judge_both(gan.discriminator, reals, seen)
+        real_logits, fake_logits, maps = _judge_both(gan.discriminator, reals, seen, maps=differentiable_inputs)
     elif gan.objective.generator is not None:
         if gan.objective.paired:
             with torch.no_grad():
@@ -214,19 +214,20 @@ def _in_one_pass(discriminator: nn.Module, smaller: Sequence[Tensor]) -> bool:
 
 
 def _judge_both(
-    discriminator: DiscriminatorNetwork | nn.Module, real: _Shown, fake: _Shown
+    discriminator: DiscriminatorNetwork | nn.Module, real: _Shown, fake: _Shown, *, maps: bool
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """The logits of real and of fake images and the maps of the real ones.
+    """The logits of real and of fake images, and the maps of the real ones if some term may read them.
 
     In one pass where the discriminator judges each image alone, which is quicker.
     """
     if not isinstance(discriminator, DiscriminatorNetwork):
         return discriminator(real.images, real.labels), discriminator(fake.images, fake.labels), []
     if not _in_one_pass(discriminator, fake.smaller):
-        real_logits, maps = discriminator.examine(real.images, real.labels)
-        return real_logits, discriminator(fake.images, fake.labels, *fake.smaller), maps
+        real_logits, seen = discriminator.examine(real.images, real.labels)
+        return real_logits, discriminator(fake.images, fake.labels, *fake.smaller), seen
     both = None if real.labels is None or fake.labels is None else torch.cat([real.labels, fake.labels])
     count = len(real.images)
     with in_groups(2):
-        logits, maps = discriminator.examine(torch.cat([real.images, fake.images]), both)
-    return logits[:count], logits[count:], [each[:count] for each in maps]
+        images = torch.cat([real.images, fake.images])
+        logits, seen = discriminator.examine(images, both) if maps else (discriminator(images, both), [])
+    return logits[:count], logits[count:], [each[:count] for each in seen]

@@ -1,0 +1,187 @@
+"""Which way of running the networks is quickest here: measured on the training itself, and undone.
+
+For budgets in time alone. There speed decides how far a training gets, and no two runs are alike to the last bit; a
+training of so many images stays a function of its seed.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from warnings import catch_warnings
+
+import torch
+
+from cardigan.clock import StepRecord, Turns
+from cardigan.contracts import Batches
+from cardigan.training.checkpoint import Copy
+from cardigan.training.loop import PLAYERS, Training
+from cardigan.training.precision import Precision, arithmetic
+from cardigan.training.state import Checkpoint, restore
+
+ROUNDS, TURNS = 3, 3
+"""Each way is timed so often, in turn with the others, over so many turns; one more before them is not timed."""
+SHARE = 0.02
+"""Of the time that is left, measuring takes no more than about this; if it would, nothing is measured."""
+LONG = 30 * 60
+"""Seconds that have to be left for what takes a minute or two to get ready: compiling."""
+MARGIN = 1.05
+"""A way has to be so many times as quick as the plain one to be taken: less may be noise."""
+SLACK = 0.05, 0.1
+"""The first turn's losses may differ from the plain way's by so much, plus so much of themselves."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How networks are run.
+
+    Args:
+        precision: what they multiply with.
+        compiled: whether torch.compile has made them into fewer and larger operations. A discriminator with terms of
+            its own is left as it is, for what is compiled cannot be differentiated twice.
+
+    Example:
+        >>> print(Way(), "|", Way("bfloat16", compiled=True))
+        float32 | bfloat16, compiled
+    """
+
+    precision: Precision = "float32"
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        return self.precision + ", compiled" * self.compiled
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What measuring has come to.
+
+    Args:
+        way: the quickest.
+        gain: how many times as quick as the first of the ways it is.
+    """
+
+    way: Way
+    gain: float
+
+
+def ways(precision: Precision | None, *, bfloat16: bool, compiling: bool, device: torch.device) -> tuple[Way, ...]:
+    """The ways that come into question, the plain one first.
+
+    Args:
+        precision: what the user asked for; None leaves it open.
+        bfloat16: whether the recipe was seen to learn as well with it.
+        compiling: whether there is time to get ready for a minute or two. On a CPU nothing is compiled.
+        device: where the training runs.
+
+    Example:
+        >>> [str(way) for way in ways(None, bfloat16=True, compiling=True, device=torch.device("cpu"))]
+        ['float32', 'bfloat16']
+    """
+    cuda, precisions = device.type == "cuda", list[Precision]([precision or "float32"])
+    if precision is None and bfloat16 and (not cuda or torch.cuda.is_bf16_supported(including_emulation=False)):
+        precisions.append("bfloat16")
+    return tuple(
+        Way(each, compiled) for compiled in ([False, True] if cuda and compiling else [False]) for each in precisions
+    )
+
+
+def run_as(training: Training, way: Way) -> None:
+    """Have the networks run in that way from now on; weights and all that is saved of them stay as they are."""
+    training.arithmetic = arithmetic(way.precision, training.device)
+    twice = any(term.player == "discriminator" for term in training.gan.terms)
+    for player in PLAYERS:
+        network = training.gan.network(player)
+        network.__dict__.pop("_compiled_call_impl", None)  # what compile() sets; nothing public takes it back
+        if way.compiled and not (twice and player == "discriminator"):
+            # Shapes hold for a whole training; and random numbers are those of the plain way.
+            network.compile(dynamic=False, options={"fallback_random": True})
+
+
+def quickest(
+    training: Training, batches: Batches, turns: Turns, candidates: Sequence[Way], *, seconds: float
+) -> Pace | None:
+    """Measure ways of running the networks, leave the training as it was, and have it run in the quickest.
+
+    A way that fails, whose first losses are not nearly those of the plain one, or that is not clearly quicker, is not
+    taken.
+
+    Args:
+        training: alone, not one of several processes.
+        batches: where real images come from.
+        turns: whose turn is next.
+        candidates: the ways; the first is the plain one.
+        seconds: that are left to train.
+
+    Returns:
+        The quickest; or None if there is no choice, or measuring would take too long. Then nothing has changed.
+    """
+    plain, *others = candidates
+    if not others:
+        return None
+    course, best = _Course(training, batches, turns), {plain: math.inf}
+    run_as(training, plain)
+    # The first turn takes longer than those that follow, so it decides only where even few like it would be too many.
+    for count in (4, len(candidates) * (1 + ROUNDS * (1 + TURNS))):
+        if count * (turn := course.seconds(1)) > SHARE * seconds:
+            course.back()
+            return None
+    expected = course.losses()
+    for way in others:
+        with suppress(Exception), catch_warnings(action="ignore"):  # compilers fail and warn in ways of their own
+            run_as(training, way)
+            if _alike(course.losses(), expected) and (way.compiled or course.seconds(1) < 2 * turn):
+                best[way] = math.inf
+    for _ in range(ROUNDS):
+        for way in best:
+            run_as(training, way)
+            course.back()
+            course.seconds(1)
+            best[way] = min(best[way], course.seconds(TURNS))
+    course.back()
+    way = min(best, key=lambda each: best[each])
+    if best[plain] < MARGIN * best[way]:
+        way = plain
+    run_as(training, way)
+    return Pace(way, best[plain] / best[way])
+
+
+class _Course:
+    """The turns that are next, to be taken again and again from the same place."""
+
+    def __init__(self, training: Training, batches: Batches, turns: Turns) -> None:
+        self.training, self.batches, self.turns = training, batches, turns
+        copy = Copy.of(training, {})
+        self._start = Checkpoint(Path(), copy.state["turns"], copy.state, copy.files)
+
+    def back(self) -> None:
+        """To where it began."""
+        restore(self.training, self._start)
+
+    def seconds(self, turns: int) -> float:
+        """What so many turns take."""
+        self._wait()
+        began = time.perf_counter()
+        for _ in range(turns):
+            self.training.turn(self.batches, self.turns)
+        self._wait()
+        return time.perf_counter() - began
+
+    def losses(self) -> dict[str, float]:
+        """Those of the first turn."""
+        self.back()
+        record: StepRecord = self.training.turn(self.batches, self.turns)
+        self.training.judge()
+        return {name: float(value) for name, value in record.losses.items()}
+
+    def _wait(self) -> None:
+        if self.training.device.type == "cuda":
+            torch.cuda.synchronize(self.training.device)
+
+
+def _alike(found: dict[str, float], expected: dict[str, float]) -> bool:
+    """Whether losses are nearly what they should be."""
+    at_all, of_it = SLACK
+    return all(abs(found[name] - value) <= at_all + of_it * abs(value) for name, value in expected.items())
