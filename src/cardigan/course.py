@@ -49,6 +49,8 @@ def find_pace(recipe: Recipe, training: Training, batches: Batches, budget: Budg
         compiling=left >= LONG and len(recipe.course) == 1,
         device=training.device,
     )
+    if len(candidates) == 1:
+        return ""
     training.gan = stage.gan
     found = quickest(training, batches, stage.turns, candidates, seconds=left)
     progress.seconds += time.perf_counter() - began

@@ -112,15 +112,13 @@ def quickest(
         training: alone, not one of several processes.
         batches: where real images come from.
         turns: whose turn is next.
-        candidates: the ways; the first is the plain one.
+        candidates: the ways, two or more; the first is the plain one.
         seconds: that are left to train.
 
     Returns:
-        The quickest; or None if there is no choice, or measuring would take too long. Then nothing has changed.
+        The quickest; or None if measuring would take too long, and then nothing has changed.
     """
     plain, *others = candidates
-    if not others:
-        return None
     course, best = _Course(training, batches, turns), {plain: math.inf}
     run_as(training, plain)
     # The first turn takes longer than those that follow, so it decides only where even few like it would be too many.
