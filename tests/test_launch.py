@@ -541,6 +541,25 @@ def test_two_rollbacks_without_help_are_enough(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("read")
+def test_who_asks_for_the_end_while_a_number_breaks_is_heard_after_the_rollback(tmp_path, monkeypatch):
+    broken(monkeypatch, at=160, while_rate_above=1.5e-4)
+    turn, enter, current = Training.turn, interrupts.Interrupts.__enter__, []
+
+    def asked(self, batches, turns):
+        if self.progress.images == 160:
+            current[0]._heard(15, None)
+        return turn(self, batches, turns)
+
+    monkeypatch.setattr(Training, "turn", asked)
+    monkeypatch.setattr(interrupts.Interrupts, "__enter__", lambda self: current.append(self) or enter(self))
+    with pytest.raises(InterruptedRunError) as caught:
+        small(tmp_path / "run")
+    assert caught.value.exit_code == 143
+    found, _ = checkpoint.newest(tmp_path / "run" / "checkpoints")
+    assert (found.step, found.state["rate_scale"]) == (1, 0.5)
+
+
+@pytest.mark.usefixtures("read")
 def test_the_rollback_goes_to_the_newest_checkpoint(tmp_path, monkeypatch):
     broken(monkeypatch, at=160, while_rate_above=1.5e-4)
     run = small(tmp_path / "run", checkpoint_seconds=0)
@@ -587,7 +606,7 @@ def test_a_budget_in_minutes_is_spent_in_the_quickest_way_and_one_in_images_as_i
     def half(self, turns):
         return turns * (1e-6 if self.training.arithmetic is nullcontext else 0.5e-6)
 
-    monkeypatch.setattr(pace._Course, "seconds", half)
+    monkeypatch.setattr(pace._Rehearsal, "seconds", half)
     told = ["The networks run in bfloat16 here: measured to be 2.00 times as quick as in float32."]
     minutes = {"recipe": "quick", "images": None, "minutes": 0.02, "trials": 0}
     assert events(small(tmp_path / "minutes", **minutes)) == told

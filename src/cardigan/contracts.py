@@ -168,7 +168,7 @@ class Step:
         real: the real images, (B, C, H, W) in [-1, 1], before augmentation.
         fake: the generated images, likewise; detached from the generator in the discriminator's step.
         shown: the real images as the discriminator saw them, augmented; None where nobody showed them.
-        maps: what the discriminator made of them on the way to its logits, as its ``examine`` tells.
+        maps: what the discriminator made of them, as its ``examine`` tells; () where no term of its player is due.
         labels: the classes of the real images, (B,), or None.
         fake_labels: the classes that the generator was asked for, (B,), or None.
         real_logits: the discriminator on the augmented real images, (B, K); None where nobody asked for them.

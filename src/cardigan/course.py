@@ -2,20 +2,24 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
-from cardigan.clock import StepRecord
-from cardigan.contracts import Batches
-from cardigan.recipes import Recipe
+from cardigan.clock import Progress, StepRecord, Turns
+from cardigan.contracts import Batches, Turn
+from cardigan.recipes import Recipe, Stage
 from cardigan.settings import RunSettings
-from cardigan.training.loop import Training, fit
+from cardigan.training.loop import PLAYERS, Training, fit
 from cardigan.training.pace import LONG, quickest, ways
 from cardigan.trials import Budget
+
+AHEAD = 32
+"""Turns that are looked at to know who plays."""
 
 
 def turns_of(recipe: Recipe, training: Training, batches: Batches, budget: Budget) -> Iterator[tuple[str, StepRecord]]:
     """Every turn that is left of a budget, stage by stage: the stage's name and the turn's record."""
-    start, minutes = 0.0, budget.minutes
-    for stage in recipe.course:
+    minutes = budget.minutes
+    for start, stage in _stages(recipe):
         # The same networks under another objective: the optimizers do not notice.
         training.gan = stage.gan
         for record in fit(
@@ -28,7 +32,6 @@ def turns_of(recipe: Recipe, training: Training, batches: Batches, budget: Budge
             part=(start, stage.until),
         ):
             yield stage.name, record
-        start = stage.until
 
 
 def find_pace(recipe: Recipe, training: Training, batches: Batches, budget: Budget, run: RunSettings) -> str:
@@ -39,7 +42,7 @@ def find_pace(recipe: Recipe, training: Training, batches: Batches, budget: Budg
     """
     progress, began = training.progress, time.perf_counter()
     spent = budget.share(images=progress.images, seconds=progress.seconds)
-    stage = next((stage for stage in recipe.course if spent < stage.until), None)
+    start, stage = next(((start, stage) for start, stage in _stages(recipe) if spent < stage.until), (0.0, None))
     if not (budget.minutes and stage and run.pace and training.crew.count == 1):
         return ""
     left = 60 * budget.minutes - progress.seconds
@@ -52,9 +55,24 @@ def find_pace(recipe: Recipe, training: Training, batches: Batches, budget: Budg
     if len(candidates) == 1:
         return ""
     training.gan = stage.gan
-    found = quickest(training, batches, stage.turns, candidates, seconds=left)
+    training.set_rates(stage.schedule((spent - start) / (stage.until - start)))
+    found = quickest(training, batches, _players(stage.turns, progress), candidates, seconds=left)
     progress.seconds += time.perf_counter() - began
     plain, *_ = candidates
     if found is None or found.way == plain:
         return ""
     return f"The networks run in {found.way} here: measured to be {found.gain:.2f} times as quick as in {plain}."
+
+
+def _stages(recipe: Recipe) -> Iterator[tuple[float, Stage]]:
+    """Each stage, and where in the budget it begins."""
+    start = 0.0
+    for stage in recipe.course:
+        yield start, stage
+        start = stage.until
+
+
+def _players(turns: Turns, progress: Progress) -> Turn:
+    """Who plays in the turns to come."""
+    coming = [turns(replace(progress, turns=progress.turns + count)) for count in range(AHEAD)]
+    return tuple(player for player in PLAYERS if any(player in turn for turn in coming))

@@ -49,30 +49,30 @@ class Following:
     def train(self) -> None:
         """Train along to the end of the budget."""
         hand_out(self.training)
-        while True:
-            try:
-                return self._to_the_end()
-            except NonFiniteError:
-                with self.crew.one_fate():
-                    pass  # the first one goes back to a checkpoint, or gives up
-                hand_out(self.training)
-
-    def _to_the_end(self) -> None:
-        trained, budget = False, Budget(**self.config["budget"])
         with _Unheard() as interrupts:
-            turns = () if self.crew.agree(Word()).done else turns_of(self.recipe, self.training, self.batches, budget)
-            for _ in turns:
-                trained = True
-                word = self.crew.agree(Word(signal=interrupts.number or 0))
-                self.saved = word.saved
-                if word.save or word.signal:
-                    check_alike(self.training)
-                if word.signal:
-                    raise InterruptedRunError(word.signal, stopped(self.training, self.folder))
-                if word.done:
-                    break
-            if trained:
+            while True:
+                try:
+                    return self._to_the_end(interrupts)
+                except NonFiniteError:
+                    with self.crew.one_fate():
+                        pass  # the first one goes back to a checkpoint, or gives up
+                    hand_out(self.training)
+
+    def _to_the_end(self, interrupts: Interrupts) -> None:
+        trained, budget = False, Budget(**self.config["budget"])
+        turns = () if self.crew.agree(Word()).done else turns_of(self.recipe, self.training, self.batches, budget)
+        for _ in turns:
+            trained = True
+            word = self.crew.agree(Word(signal=interrupts.number or 0))
+            self.saved = word.saved
+            if word.save or word.signal:
                 check_alike(self.training)
+            if word.signal:
+                raise InterruptedRunError(word.signal, stopped(self.training, self.folder))
+            if word.done:
+                break
+        if trained:
+            check_alike(self.training)
 
     def finish(self) -> Run:
         """Wait until the first process has finished the run, and open it.

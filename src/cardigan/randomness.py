@@ -60,5 +60,6 @@ def seeded(seed: int, stream: str, clock: int = 0, *, device: torch.device | str
         # torch.manual_seed would also visit every other backend and costs more than a small network's layer.
         torch.default_generator.manual_seed(value)
         if cuda:
-            torch.cuda.manual_seed(value)
+            with torch.cuda.device(device):  # else the current one would be seeded
+                torch.cuda.manual_seed(value)
         yield

@@ -80,16 +80,17 @@ class Session:
     def train(self) -> None:
         """Go to the end of the budget, rolling back a bounded number of times if a number is no longer finite."""
         hand_out(self.training)
-        self._tell(find_pace(self.recipe, self.training, self.batches, self.budget, self.settings.run))
-        rollbacks = 0
-        while True:
-            try:
-                return self._to_the_end()
-            except NonFiniteError as error:
-                with self.crew.one_fate():
-                    self._roll_back(error, rollbacks)
-                hand_out(self.training)
-                rollbacks += 1
+        with Interrupts() as interrupts:  # over all attempts: who asks for the end is not forgotten by rolling back
+            self._tell(find_pace(self.recipe, self.training, self.batches, self.budget, self.settings.run))
+            rollbacks = 0
+            while True:
+                try:
+                    return self._to_the_end(interrupts)
+                except NonFiniteError as error:
+                    with self.crew.one_fate():
+                        self._roll_back(error, rollbacks)
+                    hand_out(self.training)
+                    rollbacks += 1
 
     def _roll_back(self, error: NonFiniteError, rollbacks: int) -> None:
         fault = {"player": error.player, "losses": error.losses, "images": error.images}
@@ -113,7 +114,7 @@ class Session:
         checkpoints.restore(self.training, saved)
         self.stage, self.saved = saved.state.get("stage", ""), saved.state["images"]
 
-    def _to_the_end(self) -> None:
+    def _to_the_end(self, interrupts: Interrupts) -> None:
         run, images = self.settings.run, self.training.progress.images
         records = RecordsWriter(self.folder.records, images=images, seconds=self.training.progress.seconds)
         snapshots = self._snapshots()
@@ -123,7 +124,6 @@ class Session:
         with ExitStack() as stack:
             stack.callback(self._settle)
             bar = stack.enter_context(display("training", shown=not self.quiet))
-            interrupts = stack.enter_context(Interrupts())
             board = TensorBoardWriter(self.folder.path / "tensorboard", images=images) if run.tensorboard else None
             if board:
                 stack.callback(board.close)

@@ -58,7 +58,7 @@ def test_pages_that_an_image_shares_with_others_are_no_trouble(tmp_path):
     np.zeros(shape, np.uint8).tofile(tmp_path / "images.u8")
     images = np.memmap(tmp_path / "images.u8", np.uint8, "r", shape=shape)
     read_ahead(images, np.arange(7))
-    read_ahead(images[2:], np.arange(5))  # a view of a view; its places are not asked for
+    read_ahead(images[2:], np.arange(5))  # it does not tell where it begins
     read_ahead(np.asarray(images), np.arange(7))
     read_ahead(np.zeros(shape, np.uint8), np.arange(7))
 

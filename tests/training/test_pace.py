@@ -1,19 +1,21 @@
 """The quickest way of running the networks: found by measuring, which leaves no trace in the training."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from cardigan import GAN, augment, models, objectives, recipes, regularizers
+from cardigan import GAN, augment, course, models, objectives, recipes, regularizers
+from cardigan.clock import Progress
 from cardigan.course import find_pace
 from cardigan.data import Store
 from cardigan.data.batches import batches
 from cardigan.recipes import Task
 from cardigan.settings import RunSettings
-from cardigan.training import Adam, Training, fit, pace, together
+from cardigan.training import Adam, Training, adaptive, alternate, fit, loop, pace, together
 from cardigan.training.pace import Way, quickest, run_as, ways
 from cardigan.training.state import capture
 from cardigan.trials import Budget
@@ -22,6 +24,7 @@ BATCH, CPU = 8, torch.device("cpu")
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 16, 16, 1), np.uint8)
 IMAGES = batches(Store.from_arrays(PIXELS), batch_size=BATCH)
 PLAIN, COARSE = Way(), Way("bfloat16")
+BOTH = ("discriminator", "generator")
 
 
 def training(*, terms=()):
@@ -53,16 +56,16 @@ def same(one, other):
 @pytest.fixture
 def clock(monkeypatch):
     """Turns take so long: each way's seconds a turn, by its precision; and how many turns each took."""
-    taken, turn = {"float32": 1.0, "bfloat16": 0.5}, pace._Course.seconds
+    taken, real = {"float32": 1.0, "bfloat16": 0.5}, pace._Rehearsal.seconds
     counts = {"float32": 0, "bfloat16": 0}
 
     def seconds(self, turns):
-        turn(self, turns)
+        real(self, turns)
         precision = "float32" if self.training.arithmetic is nullcontext else "bfloat16"
         counts[precision] += turns
         return turns * taken[precision]
 
-    monkeypatch.setattr(pace._Course, "seconds", seconds)
+    monkeypatch.setattr(pace._Rehearsal, "seconds", seconds)
     return taken, counts
 
 
@@ -73,7 +76,7 @@ def test_measuring_leaves_a_training_as_it_was_to_the_last_bit(began, clock):
     measured, other = training(), training()
     for each in (measured, other) if began else ():
         list(fit(each, IMAGES, turns=together(), images=began * BATCH))
-    assert quickest(measured, IMAGES, together(), (PLAIN, COARSE), seconds=1e6).way == PLAIN
+    assert quickest(measured, IMAGES, BOTH, (PLAIN, COARSE), seconds=1e6).way == PLAIN
     same(bits(measured), bits(other))
     for each in (measured, other):
         list(fit(each, IMAGES, turns=together(), images=(began + 4) * BATCH))
@@ -82,7 +85,7 @@ def test_measuring_leaves_a_training_as_it_was_to_the_last_bit(began, clock):
 
 def test_the_quickest_way_is_taken(clock):
     trained = training()
-    found = quickest(trained, IMAGES, together(), (PLAIN, COARSE), seconds=1e6)
+    found = quickest(trained, IMAGES, BOTH, (PLAIN, COARSE), seconds=1e6)
     assert (found.way, found.gain) == (COARSE, 2.0)
     with trained.arithmetic():
         assert nn.Linear(2, 1)(torch.zeros(1, 2)).dtype is torch.bfloat16
@@ -92,14 +95,14 @@ def test_the_quickest_way_is_taken(clock):
 def test_a_gain_that_may_be_noise_is_left_alone(clock):
     clock[0]["bfloat16"] = 0.97
     trained = training()
-    found = quickest(trained, IMAGES, together(), (PLAIN, COARSE), seconds=1e6)
+    found = quickest(trained, IMAGES, BOTH, (PLAIN, COARSE), seconds=1e6)
     assert (found.way, found.gain) == (PLAIN, 1.0)
     assert trained.arithmetic is nullcontext
 
 
 def test_a_way_that_is_far_slower_is_tried_for_a_turn_only(clock):
     clock[0]["bfloat16"] = 9.0
-    assert quickest(training(), IMAGES, together(), (PLAIN, COARSE), seconds=1e6).way == PLAIN
+    assert quickest(training(), IMAGES, BOTH, (PLAIN, COARSE), seconds=1e6).way == PLAIN
     assert clock[1]["bfloat16"] == 1
 
 
@@ -107,7 +110,7 @@ def test_a_way_that_is_far_slower_is_tried_for_a_turn_only(clock):
 def test_what_would_take_too_much_of_the_time_is_not_measured(seconds, turns, clock):
     """Of 150 s, 3 may be spent, and four turns of one second are more; of 1,000 s 20, and 26 turns are more."""
     trained, other = training(), training()
-    found = quickest(trained, IMAGES, together(), (PLAIN, COARSE), seconds=seconds)
+    found = quickest(trained, IMAGES, BOTH, (PLAIN, COARSE), seconds=seconds)
     assert (found is None) == (turns < 14)
     assert clock[1]["float32"] == turns
     same(bits(trained), bits(other))
@@ -121,11 +124,65 @@ def test_a_way_that_fails_or_computes_something_else_is_not_taken(clock, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(pace, "arithmetic", failing)
-        assert quickest(training(), IMAGES, together(), (PLAIN, COARSE), seconds=1e6).way == PLAIN
+        assert quickest(training(), IMAGES, BOTH, (PLAIN, COARSE), seconds=1e6).way == PLAIN
     monkeypatch.setattr(pace, "SLACK", (0.0, 0.0))
     trained, other = training(), training()
-    assert quickest(trained, IMAGES, together(), (PLAIN, COARSE), seconds=1e6).way == PLAIN
+    assert quickest(trained, IMAGES, BOTH, (PLAIN, COARSE), seconds=1e6).way == PLAIN
     assert clock[1]["bfloat16"] == 0
+    same(bits(trained), bits(other))
+
+
+def spoiling(monkeypatch, when):
+    """The turns of the moments for which ``when(precision, turn of all)`` holds are spoilt."""
+    turn, count = Training.turn, [0]
+
+    def spoilt(self, batches, turns):
+        count[0] += 1
+        precision = "float32" if self.arithmetic is nullcontext else "bfloat16"
+        if when(precision, count[0]):
+            whole = self.gan.objective
+            self.gan.objective = replace(whole, generator=lambda **logits: whole.generator(**logits) * float("nan"))
+            try:
+                return turn(self, batches, turns)
+            finally:
+                self.gan.objective = whole
+        return turn(self, batches, turns)
+
+    monkeypatch.setattr(Training, "turn", spoilt)
+    return count
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["read at once", "read a turn later"])
+@pytest.mark.parametrize("at", range(8, 16))
+def test_a_way_whose_numbers_break_in_any_turn_is_out_and_breaks_nothing(at, later, clock, monkeypatch):
+    """Turns 5 to 8 are bfloat16's first and second and the first round's of float32, 9 to 12 its own, and so on."""
+    if later:
+        monkeypatch.setattr(loop, "DISTANT", {"cpu"})
+    trained, other, broken = training(), training(), []
+    with monkeypatch.context() as patch:
+
+        def when(precision, count):
+            return count >= at and precision == "bfloat16" and not broken and not broken.append(count)
+
+        spoiling(patch, when)
+        assert quickest(trained, IMAGES, BOTH, (PLAIN, COARSE), seconds=1e6).way == PLAIN
+    assert broken
+    assert trained.unread == []
+    same(bits(trained), bits(other))
+    list(fit(trained, IMAGES, turns=together(), images=4 * BATCH))
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["read at once", "read a turn later"])
+@pytest.mark.parametrize("at", [1, 2, 3, 6])
+def test_if_the_plain_way_breaks_nothing_is_measured_and_training_comes_to_it_itself(at, later, clock, monkeypatch):
+    if later:
+        monkeypatch.setattr(loop, "DISTANT", {"cpu"})
+    trained, other = training(), training()
+    with monkeypatch.context() as patch:
+        spoiling(patch, lambda precision, count: count >= at and precision == "float32")
+        assert quickest(trained, IMAGES, BOTH, (PLAIN, COARSE), seconds=1e6) is None
+    assert trained.arithmetic is nullcontext
+    assert trained.unread == []
     same(bits(trained), bits(other))
 
 
@@ -229,3 +286,31 @@ def test_a_run_whose_minutes_are_over_measures_nothing(quick, clock):
     trained.progress.seconds = 60.0
     assert found_for(trained, recipe, budget=Budget(None, 1.0)) == ""
     assert trained.progress.seconds == 60.0
+
+
+def test_it_is_measured_at_the_rate_that_training_would_have(quick, clock, monkeypatch):
+    trained, recipe = quick
+    trained.rate_scale, trained.progress.seconds = 0.25, 5e3
+    seen, turn = [], Training.turn
+
+    def watched(self, *arguments):
+        seen.append(self.optimizers["generator"].param_groups[0]["lr"])
+        return turn(self, *arguments)
+
+    monkeypatch.setattr(Training, "turn", watched)
+    assert found_for(trained, recipe, budget=Budget(None, 1e4 / 60))
+    assert seen == pytest.approx([2e-3 * recipe.schedule(0.5) * 0.25] * len(seen))
+
+
+@pytest.mark.parametrize(
+    ("turns", "players"),
+    [
+        (together(), BOTH),
+        (alternate(discriminator=5), BOTH),
+        (alternate(discriminator=0), ("generator",)),
+        (alternate(generator=0), ("discriminator",)),
+        (adaptive(generator=0.5, first="generator"), ("generator",)),
+    ],
+)
+def test_everybody_who_plays_in_the_turns_to_come_plays_in_those_that_are_measured(turns, players):
+    assert course._players(turns, Progress()) == players

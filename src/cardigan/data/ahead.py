@@ -1,6 +1,7 @@
 """Pixels on a disk that are wanted soon."""
 
 import mmap
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,8 @@ def read_ahead(images: npt.NDArray[np.uint8], places: npt.NDArray[np.int64]) -> 
     if not isinstance(pages, mmap.mmap):  # a part of a view, which does not tell where it begins
         return
     size, start = images[0].nbytes, images.offset % mmap.ALLOCATIONGRANULARITY
-    for place in np.sort(places):
-        first = start + int(place) * size
-        page = first - first % mmap.PAGESIZE
-        pages.madvise(mmap.MADV_WILLNEED, page, first + size - page)
+    with suppress(OSError):  # of a system that is short of memory, or does not know the advice
+        for place in np.sort(places):
+            first = start + int(place) * size
+            page = first - first % mmap.PAGESIZE
+            pages.madvise(mmap.MADV_WILLNEED, page, first + size - page)

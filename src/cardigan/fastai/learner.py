@@ -194,10 +194,10 @@ class Learner(Results):
             self._averages = Averages(self.metrics.values())
             self.model.train()
             self._call("before_epoch")
-            self._pass(feed, records)
+            self._pass(engine, feed, records)
             self._call("after_epoch")
 
-    def _pass(self, feed: Feed, records: Iterator[StepRecord]) -> None:
+    def _pass(self, engine: engines.Engine, feed: Feed, records: Iterator[StepRecord]) -> None:
         self.training, count = True, 0
         data = loader(self.dls, 0)
         assert data is not None
@@ -214,6 +214,7 @@ class Learner(Results):
                     )
             feed.hold(self._shown())
             next(records)
+            engine.training.judge()  # now, so that the batch can be named
             self._measure()
             self._call("after_batch")
             count += 1

@@ -139,11 +139,10 @@ class Generator(GeneratorNetwork):
 
     def scales(self, source: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """Latents in, the images out, and the smaller ones if it draws ``two_scales``."""
-        maps = self.maps(source, labels)
-        images = self.activation(self.image(maps[-1]))
         if self.small_image is None:
-            return (images,)
-        return images, self.activation(self.small_image(maps[self.second]))
+            return (self(source, labels),)
+        maps = self.maps(source, labels)
+        return self.activation(self.image(maps[-1])), self.activation(self.small_image(maps[self.second]))
 
     def maps(self, latents: Tensor, labels: Tensor | None) -> list[Tensor]:
         """The map of every level, the smallest first."""

@@ -88,10 +88,11 @@ class Training:
         self.rate_scale = 1.0
         self.average = Average(gan.generator, half_life=half_life)
         self.progress = Progress()
-        self._unread: list[Verdict] = []  # on steps that are guarded until somebody reads what became of them
+        self.unread: list[Verdict] = []
+        """Verdicts on steps that their optimizer guards until somebody reads what became of them."""
 
     def modules(self) -> list[nn.Module]:
-        """Both networks, and an augmentation that learns."""
+        """Both networks, as in ``PLAYERS``, and an augmentation that learns."""
         learning = [self.gan.augment] if isinstance(self.gan.augment, nn.Module) else []
         return [self.gan.discriminator, self.gan.generator, *learning]
 
@@ -101,8 +102,10 @@ class Training:
         Args:
             batches: give the classes to measure on.
             images: how many images to measure on.
-        """
 
+        Raises:
+            NonFiniteError: if a step was not finite whose verdict had not been read yet.
+        """
         self.judge()
 
         def draws() -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -132,7 +135,7 @@ class Training:
     @property
     def sound(self) -> bool:
         """Whether every step so far was finite; waits for the device."""
-        return all(verdict.sound for verdict in self._unread)
+        return all(verdict.sound for verdict in self.unread)
 
     def judge(self, *, before: int = sys.maxsize) -> None:
         """Read the verdicts on the steps of turns that began before so many images, and wait for them.
@@ -143,10 +146,10 @@ class Training:
             NonFiniteError: if one of the steps was not finite. The clock may be a turn further; no weight was changed
                 by the step.
         """
-        while self._unread and self._unread[0].images < before:
-            verdict = self._unread.pop(0)
+        while self.unread and self.unread[0].images < before:
+            verdict = self.unread.pop(0)
             if not verdict.sound:
-                self._unread.clear()
+                self.unread.clear()
                 error = verdict.undone()
                 self.average.update(self.gan.generator, images=self.average.images)  # it copied buffers
                 raise error
@@ -157,7 +160,7 @@ class Training:
         losses: dict[str, Tensor] = {}
         logits: dict[str, Tensor] = {}
         # Networks in training mode write into their buffers whenever they are asked; who only looks on must not change.
-        kept = {player: kept_buffers(self.gan.network(player)) for player in PLAYERS}
+        kept = [kept_buffers(module) for module in self.modules()]
         with seeded(self.seed, "layers", progress.images, device=self.device):
             rng = generator(self.seed, "latents", progress.images, device=self.device)
             with self.arithmetic():
@@ -169,14 +172,14 @@ class Training:
                     weights=self.weights[player],
                     arithmetic=self.arithmetic,
                 )
-                named, means = self._move(player, played, gradients, batch, list(kept.values()))
+                named, means = self._move(player, played, gradients, batch, kept)
                 losses |= {f"{player}/{name}": value for name, value in named.items()}
                 logits = means | logits
                 if player == "discriminator" and isinstance(self.gan.augment, Adaptive):
                     self.gan.augment.observe(gathered(played.logits["real"]), images=batches.batch_size)
-        for player in PLAYERS:
+        for player, buffers in zip(PLAYERS, kept, strict=False):
             if player not in turn:
-                put_back(kept[player])
+                put_back(buffers)
         began = progress.images
         progress.images += batches.batch_size
         progress.turns += 1
@@ -208,7 +211,7 @@ class Training:
         logits = {name: next(averages) for name in played.logits}
         verdict = Verdict(player, named, present, images=progress.images, indices=batch.indices, kept=kept)
         if self.device.type in DISTANT and verdict.guard(optimizer):
-            self._unread.append(verdict)
+            self.unread.append(verdict)
         elif not verdict.sound:
             self.judge()  # an earlier step may be where it began
             raise verdict.undone()
@@ -259,7 +262,8 @@ def fit(
 
     Raises:
         ValueError: unless exactly one budget is given.
-        NonFiniteError: if a loss or gradient is not finite; no weight has been changed by it.
+        NonFiniteError: if a loss or gradient is not finite; no weight has been changed by it. On a GPU it is told of a
+            turn later, or when ``Training.judge`` is called.
         LostProcessError: if several processes train together and one of them is gone.
 
     Example:

@@ -6,27 +6,28 @@ training of so many images stays a function of its seed.
 
 import math
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from warnings import catch_warnings
 
 import torch
 
-from cardigan.clock import StepRecord, Turns
-from cardigan.contracts import Batches
+from cardigan.clock import StepRecord
+from cardigan.contracts import Batches, Turn
 from cardigan.training.checkpoint import Copy
 from cardigan.training.loop import PLAYERS, Training
 from cardigan.training.precision import Precision, arithmetic
 from cardigan.training.state import Checkpoint, restore
+from cardigan.training.verdicts import NonFiniteError
 
 ROUNDS, TURNS = 3, 3
 """Each way is timed so often, in turn with the others, over so many turns; one more before them is not timed."""
 SHARE = 0.02
 """Of the time that is left, measuring takes no more than about this; if it would, nothing is measured."""
-LONG = 30 * 60
-"""Seconds that have to be left for what takes a minute or two to get ready: compiling."""
+LONG = 3 * 60 * 60
+"""Seconds that have to be left for what takes minutes to get ready, beside the measuring: compiling."""
 MARGIN = 1.05
 """A way has to be so many times as quick as the plain one to be taken: less may be noise."""
 SLACK = 0.05, 0.1
@@ -101,7 +102,7 @@ def run_as(training: Training, way: Way) -> None:
 
 
 def quickest(
-    training: Training, batches: Batches, turns: Turns, candidates: Sequence[Way], *, seconds: float
+    training: Training, batches: Batches, players: Turn, candidates: Sequence[Way], *, seconds: float
 ) -> Pace | None:
     """Measure ways of running the networks, leave the training as it was, and have it run in the quickest.
 
@@ -111,46 +112,60 @@ def quickest(
     Args:
         training: alone, not one of several processes.
         batches: where real images come from.
-        turns: whose turn is next.
+        players: who plays in the turns to come; here they do in every turn.
         candidates: the ways, two or more; the first is the plain one.
         seconds: that are left to train.
 
     Returns:
-        The quickest; or None if measuring would take too long, and then nothing has changed.
+        The quickest; or None if measuring would take too long, or the plain way fails. Then nothing has changed.
     """
     plain, *others = candidates
-    course, best = _Course(training, batches, turns), {plain: math.inf}
+    rehearsal, chosen = _Rehearsal(training, batches, players), plain
     run_as(training, plain)
-    # The first turn takes longer than those that follow, so it decides only where even few like it would be too many.
-    for count in (4, len(candidates) * (1 + ROUNDS * (1 + TURNS))):
-        if count * (turn := course.seconds(1)) > SHARE * seconds:
-            course.back()
-            return None
-    expected = course.losses()
-    for way in others:
-        with suppress(Exception), catch_warnings(action="ignore"):  # compilers fail and warn in ways of their own
-            run_as(training, way)
-            if _alike(course.losses(), expected) and (way.compiled or course.seconds(1) < 2 * turn):
+    try:
+        # The first turn takes longer than those that follow; it decides only where even few like it would be too many.
+        for count in (4, len(candidates) * (1 + ROUNDS * (1 + TURNS))):
+            if count * (turn := rehearsal.seconds(1)) > SHARE * seconds:
+                return None
+        expected, best = rehearsal.losses(), {plain: math.inf}
+        for way in others:
+            with _leaving_out(way, best):
                 best[way] = math.inf
-    for _ in range(ROUNDS):
-        for way in best:
-            run_as(training, way)
-            course.back()
-            course.seconds(1)
-            best[way] = min(best[way], course.seconds(TURNS))
-    course.back()
-    way = min(best, key=lambda each: best[each])
-    if best[plain] < MARGIN * best[way]:
-        way = plain
-    run_as(training, way)
-    return Pace(way, best[plain] / best[way])
+                run_as(training, way)
+                if not _alike(rehearsal.losses(), expected) or not (way.compiled or rehearsal.seconds(1) < 2 * turn):
+                    del best[way]
+        for _ in range(ROUNDS):
+            for way in list(best):
+                with _leaving_out(way, best) if way != plain else nullcontext():
+                    run_as(training, way)
+                    rehearsal.back()
+                    rehearsal.seconds(1)
+                    best[way] = min(best[way], rehearsal.seconds(TURNS))
+        way = min(best, key=lambda each: best[each])
+        chosen = way if best[plain] >= MARGIN * best[way] else plain
+        return Pace(chosen, best[plain] / best[chosen])
+    except NonFiniteError:  # of the plain way: training itself will come to it, and say so
+        return None
+    finally:
+        rehearsal.back()
+        run_as(training, chosen)
 
 
-class _Course:
+@contextmanager
+def _leaving_out(way: Way, best: dict[Way, float]) -> Iterator[None]:
+    """Try a way; if it fails, it is out. Compilers fail and warn in ways of their own."""
+    try:
+        with catch_warnings(action="ignore"):
+            yield
+    except Exception:
+        best.pop(way, None)
+
+
+class _Rehearsal:
     """The turns that are next, to be taken again and again from the same place."""
 
-    def __init__(self, training: Training, batches: Batches, turns: Turns) -> None:
-        self.training, self.batches, self.turns = training, batches, turns
+    def __init__(self, training: Training, batches: Batches, players: Turn) -> None:
+        self.training, self.batches, self.players = training, batches, players
         copy = Copy.of(training, {})
         self._start = Checkpoint(Path(), copy.state["turns"], copy.state, copy.files)
 
@@ -159,20 +174,29 @@ class _Course:
         restore(self.training, self._start)
 
     def seconds(self, turns: int) -> float:
-        """What so many turns take."""
+        """What so many turns take.
+
+        Raises:
+            NonFiniteError: if one of their steps was not finite.
+        """
         self._wait()
         began = time.perf_counter()
         for _ in range(turns):
-            self.training.turn(self.batches, self.turns)
+            self._turn()
         self._wait()
-        return time.perf_counter() - began
+        taken = time.perf_counter() - began
+        self.training.judge()
+        return taken
 
     def losses(self) -> dict[str, float]:
         """Those of the first turn."""
         self.back()
-        record: StepRecord = self.training.turn(self.batches, self.turns)
+        record = self._turn()
         self.training.judge()
         return {name: float(value) for name, value in record.losses.items()}
+
+    def _turn(self) -> StepRecord:
+        return self.training.turn(self.batches, lambda progress: self.players)
 
     def _wait(self) -> None:
         if self.training.device.type == "cuda":

@@ -76,6 +76,7 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
             names what differs.
     """
     state, progress = checkpoint.state, training.progress
+    training.unread.clear()
     networks: dict[str, nn.Module] = {player: training.gan.network(player) for player in PLAYERS}
     networks["average"] = training.average.network
     if isinstance(training.gan.augment, nn.Module):

@@ -46,7 +46,7 @@ class Verdict:
         gradients: of the player's weights, likewise.
         images: images seen when the turn began.
         indices: the images of this process's share of the batch, by their place in the store; or None.
-        kept: the buffers of both networks, as they were when the turn began.
+        kept: the buffers of all modules that train, as they were when the turn began.
 
     Attributes:
         finite: a boolean scalar where the losses lie.
@@ -76,7 +76,7 @@ class Verdict:
         self._copy, self._arrived = self.finite.to("cpu", non_blocking=True), None
         if self.finite.is_cuda:
             self._arrived = torch.cuda.Event()
-            self._arrived.record()
+            self._arrived.record(torch.cuda.current_stream(self.finite.device))
 
     @property
     def sound(self) -> bool:
@@ -89,15 +89,15 @@ class Verdict:
         """Have the optimizer's next step change nothing if this one is not finite, with nobody asking.
 
         Returns:
-            Whether it can do that: torch's fused optimizers can.
+            Whether it can do that: torch's fused Adam and AdamW can. SGD would begin with momenta that nobody wrote.
         """
-        able = getattr(optimizer, "_step_supports_amp_scaling", False)
+        able = isinstance(optimizer, torch.optim.Adam | torch.optim.AdamW) and bool(optimizer.defaults["fused"])
         if able:
             optimizer.found_inf = (~self.finite).float()  # pyright: ignore[reportAttributeAccessIssue]
         return able
 
     def undone(self) -> NonFiniteError:
-        """Put the networks' buffers back to where the turn began, and say what happened.
+        """Put all buffers back to where the turn began, and say what happened.
 
         Of several processes, all have to call it.
         """
