@@ -2,7 +2,7 @@
 # A fresh machine needs only Python, pip, make and a C compiler.
 #   PYTHON=python3.12 make test      another Python
 #   TORCH="torch==2.6.0" make test   another torch (see constraints.txt for the default)
-#   make bench DATA=folder           with mnist.npz in it: also quality per second
+#   make bench DATA=folder           with mnist.npz, fashion-mnist.npz: also quality per second
 #   make bench BENCH="steps dcgan"   a part of it
 
 PYTHON ?= python3

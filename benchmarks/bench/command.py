@@ -109,7 +109,9 @@ def parsed(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=at_least(1), default=0, help="turns of each arm; 5 if left out")
     parser.add_argument("--minutes", type=float, default=27.0, help="that all questions may take together, roughly")
     parser.add_argument("--threads", type=at_least(1), default=0, help="of PyTorch; all cores if left out")
-    parser.add_argument("--data", type=Path, help="a folder with mnist.npz, for quality; left out without it")
+    parser.add_argument(
+        "--data", type=Path, help="a folder with mnist.npz and fashion-mnist.npz, for quality; left out without them"
+    )
     parser.add_argument("--peer", type=peer, action="append", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that all works; kept only with --out")
     parser.add_argument(

@@ -1,7 +1,7 @@
 """A recipe's stages, one after the other, over what is left of a budget."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from cardigan.clock import Progress, StepRecord, Turns
@@ -34,11 +34,27 @@ def turns_of(recipe: Recipe, training: Training, batches: Batches, budget: Budge
             yield stage.name, record
 
 
-def find_pace(recipe: Recipe, training: Training, batches: Batches, budget: Budget, run: RunSettings) -> str:
+def find_pace(
+    recipe: Recipe,
+    training: Training,
+    batches: Batches,
+    budget: Budget,
+    run: RunSettings,
+    *,
+    say: Callable[[str], None],
+) -> str:
     """On a budget in minutes, have the networks run in the way that is quickest here; what measuring takes counts.
 
+    Args:
+        recipe: what is trained.
+        training: where it stands.
+        batches: where real images come from.
+        budget: of the run.
+        run: the user's settings.
+        say: told before the measuring, which may take a while.
+
     Returns:
-        What to tell the user; nothing if they run as they always do.
+        What to note in the run; nothing if the networks run as they always do.
     """
     progress, began = training.progress, time.perf_counter()
     spent = budget.share(images=progress.images, seconds=progress.seconds)
@@ -54,6 +70,7 @@ def find_pace(recipe: Recipe, training: Training, batches: Batches, budget: Budg
     )
     if len(candidates) == 1:
         return ""
+    say(f"Trying how the networks run quickest here: {' or '.join(map(str, candidates))}.")
     training.gan = stage.gan
     training.set_rates(stage.schedule((spent - start) / (stage.until - start)))
     found = quickest(training, batches, _players(stage.turns, progress), candidates, seconds=left)

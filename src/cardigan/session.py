@@ -81,7 +81,8 @@ class Session:
         """Go to the end of the budget, rolling back a bounded number of times if a number is no longer finite."""
         hand_out(self.training)
         with Interrupts() as interrupts:  # over all attempts: who asks for the end is not forgotten by rolling back
-            self._tell(find_pace(self.recipe, self.training, self.batches, self.budget, self.settings.run))
+            run = self.settings.run
+            self._tell(find_pace(self.recipe, self.training, self.batches, self.budget, run, say=self.say))
             rollbacks = 0
             while True:
                 try:

@@ -249,9 +249,9 @@ def test_compiled_networks_compute_the_same(name):
 # --- a run's -------------------------------------------------------------------------------------------------------
 
 
-def found_for(trained, recipe, *, budget=None, **run):
+def found_for(trained, recipe, *, budget=None, said=None, **run):
     budget = budget or Budget(None, 1e4)
-    return find_pace(recipe, trained, IMAGES, budget, RunSettings(**run))
+    return find_pace(recipe, trained, IMAGES, budget, RunSettings(**run), say=([] if said is None else said).append)
 
 
 @pytest.fixture
@@ -263,7 +263,9 @@ def quick():
 def test_a_budget_in_minutes_takes_the_quickest_way_and_says_so(quick, clock):
     trained, recipe = quick
     assert recipe.bfloat16
-    told = found_for(trained, recipe)
+    said = []
+    told = found_for(trained, recipe, said=said)
+    assert said == ["Trying how the networks run quickest here: float32 or bfloat16."]
     assert told == "The networks run in bfloat16 here: measured to be 2.00 times as quick as in float32."
     assert trained.arithmetic is not nullcontext
     assert trained.progress.images == trained.progress.turns == 0
