@@ -57,3 +57,28 @@ def _fixed_draws():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
+
+
+@pytest.fixture
+def spoil_turns():
+    """Patches training so that the generator's loss is no number in the turns for which ``when(training)`` holds."""
+    from dataclasses import replace
+
+    from cardigan.training import Training
+
+    def spoil(monkeypatch, when):
+        turn = Training.turn
+
+        def spoilt(self, batches, turns):
+            if not when(self):
+                return turn(self, batches, turns)
+            whole = self.gan.objective
+            self.gan.objective = replace(whole, generator=lambda **logits: whole.generator(**logits) * float("nan"))
+            try:
+                return turn(self, batches, turns)
+            finally:
+                self.gan.objective = whole
+
+        monkeypatch.setattr(Training, "turn", spoilt)
+
+    return spoil

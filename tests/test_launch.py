@@ -470,22 +470,18 @@ def test_a_save_that_fails_while_training_goes_on_stops_the_run_by_the_next_turn
 # --- numbers that are none ------------------------------------------------------------------------------------------
 
 
-def broken(monkeypatch, *, at, while_rate_above=0.0):
+@pytest.fixture
+def broken(monkeypatch, spoil_turns):
     """The generator's loss is NaN at one place of the clock, for as long as the learning rate is above a value."""
-    turn = Training.turn
 
-    def poisoned(self, batches, turns):
-        rate = self.optimizers["generator"].param_groups[0]["lr"]
-        if self.progress.images == at and rate > while_rate_above:
-            whole = self.gan.objective
-            self.gan.objective = replace(whole, generator=lambda **logits: whole.generator(**logits) * float("nan"))
-            try:
-                return turn(self, batches, turns)
-            finally:
-                self.gan.objective = whole
-        return turn(self, batches, turns)
+    def break_it(*, at, while_rate_above=0.0):
+        def when(training):
+            rate = training.optimizers["generator"].param_groups[0]["lr"]
+            return training.progress.images == at and rate > while_rate_above
 
-    monkeypatch.setattr(Training, "turn", poisoned)
+        spoil_turns(monkeypatch, when)
+
+    return break_it
 
 
 @pytest.fixture(params=["at once", "a turn later"])
@@ -496,8 +492,8 @@ def read(request, monkeypatch):
 
 
 @pytest.mark.usefixtures("read")
-def test_a_fault_that_the_halved_rate_mends_is_rolled_back_once(tmp_path, monkeypatch):
-    broken(monkeypatch, at=160, while_rate_above=1.5e-4)
+def test_a_fault_that_the_halved_rate_mends_is_rolled_back_once(tmp_path, broken):
+    broken(at=160, while_rate_above=1.5e-4)
     run = small(tmp_path / "run")
     (text,) = events(run)
     assert text.startswith("The generator's loss or gradient is not finite after 160 images")
@@ -515,18 +511,18 @@ def test_a_fault_that_the_halved_rate_mends_is_rolled_back_once(tmp_path, monkey
 
 
 @pytest.mark.usefixtures("read")
-def test_each_rollback_is_calmer_than_the_one_before(tmp_path, monkeypatch):
+def test_each_rollback_is_calmer_than_the_one_before(tmp_path, broken):
     """Also where both go back to the same checkpoint: 2e-4, 1e-4, 0.5e-4."""
-    broken(monkeypatch, at=160, while_rate_above=0.7e-4)
+    broken(at=160, while_rate_above=0.7e-4)
     run = small(tmp_path / "run")
     assert len(events(run)) == 2
     assert checkpoint.newest(run.folder.checkpoints)[0].state["rate_scale"] == 0.25
 
 
 @pytest.mark.usefixtures("read")
-def test_two_rollbacks_without_help_are_enough(tmp_path, monkeypatch):
+def test_two_rollbacks_without_help_are_enough(tmp_path, broken):
     """B1: a clear stop that names the images; the weights on the disk are good."""
-    broken(monkeypatch, at=160)
+    broken(at=160)
     out = tmp_path / "run"
     told = refusal(out)
     assert told.startswith("The generator's loss or gradient is not finite after 160 images")
@@ -541,8 +537,8 @@ def test_two_rollbacks_without_help_are_enough(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("read")
-def test_who_asks_for_the_end_while_a_number_breaks_is_heard_after_the_rollback(tmp_path, monkeypatch):
-    broken(monkeypatch, at=160, while_rate_above=1.5e-4)
+def test_who_asks_for_the_end_while_a_number_breaks_is_heard_after_the_rollback(tmp_path, broken, monkeypatch):
+    broken(at=160, while_rate_above=1.5e-4)
     turn, enter, current = Training.turn, interrupts.Interrupts.__enter__, []
 
     def asked(self, batches, turns):
@@ -560,8 +556,8 @@ def test_who_asks_for_the_end_while_a_number_breaks_is_heard_after_the_rollback(
 
 
 @pytest.mark.usefixtures("read")
-def test_the_rollback_goes_to_the_newest_checkpoint(tmp_path, monkeypatch):
-    broken(monkeypatch, at=160, while_rate_above=1.5e-4)
+def test_the_rollback_goes_to_the_newest_checkpoint(tmp_path, broken):
+    broken(at=160, while_rate_above=1.5e-4)
     run = small(tmp_path / "run", checkpoint_seconds=0)
     (text,) = events(run)
     assert text.endswith("Rolled back to 10 turns, learning rate halved.")
