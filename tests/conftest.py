@@ -1,6 +1,7 @@
 """What all tests share: a cache of their own, few threads, and the device they run on."""
 
 import os
+import signal
 
 import pytest
 import torch
@@ -49,6 +50,16 @@ def forbidden(tmp_path):
         folder.chmod(0o700)
     else:
         pytest.skip("root may write anywhere")
+
+
+@pytest.fixture
+def heard_signals():
+    """Signals act as in a terminal, also under nohup or in the background. Child processes inherit this."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -452,12 +451,10 @@ def test_report_is_written_anew(capsys, run):
     assert (run / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.usefixtures("heard_signals")
 def test_a_run_is_judged_until_ctrl_c_in_a_real_process(run, capsys):
     command = [sys.executable, "-m", "cardigan", "judge", str(run), "--count", "10", "--no-browser"]
-    # A shell starts what runs in the background deaf to Ctrl-C, and so its children's children.
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, **pipes, text=True, preexec_fn=heard) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             told, kept = process.stdout.readline(), process.stdout.readline()
             with urllib.request.urlopen(told.removeprefix("Judge at ").strip(), timeout=60) as page:

@@ -13,6 +13,8 @@ import pytest
 
 from cardigan.interrupts import InterruptedRunError, Interrupts
 
+pytestmark = pytest.mark.usefixtures("heard_signals")
+
 IMAGES = 9_600
 
 
@@ -53,14 +55,31 @@ def test_what_listened_before_listens_again():
         signal.signal(signal.SIGTERM, before)
 
 
-def test_an_ignored_signal_stays_ignored():
-    """nohup: a closed terminal must not stop the run."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_ignored_signal_stays_ignored(number):
+    """nohup ignores a closed terminal; a script's shell ignores Ctrl-C for its background jobs."""
+    signal.signal(number, signal.SIG_IGN)
+    assert raised(number) is None
+    assert signal.getsignal(number) is signal.SIG_IGN
+
+
+def test_an_ignored_ctrl_c_does_not_stop_the_command(tmp_path):
+    """The terminal sends Ctrl-C to background jobs too; they were started to go on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    process = start(tmp_path / "run", images=1_600)
     try:
-        assert raised(signal.SIGHUP) is None
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        deadline = time.monotonic() + 120
+        while newest(tmp_path / "run") < 0:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=120)
     finally:
-        signal.signal(signal.SIGHUP, before)
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, told
+    assert "Ctrl-C" not in told
 
 
 def test_in_another_thread_it_does_nothing():
@@ -104,18 +123,20 @@ def test_a_second_ctrl_c_leaves_at_once(first):
 # --- the real command line ------------------------------------------------------------------------------------------
 
 
-def command(out):
-    options = {"recipe": "dcgan", "size": 16, "seed": 2, "device": "cpu", "images": IMAGES, "out": out}
+def command(out, images):
+    options = {"recipe": "dcgan", "size": 16, "seed": 2, "device": "cpu", "images": images, "out": out}
     settings = {"width": 2, "latent": 8, "batch_size": 16, "checkpoint_seconds": 0.05, "snapshots": 2}
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     words += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     return [sys.executable, "-m", "cardigan", "train", "digits", *words]
 
 
-def start(out):
+def start(out, *, images=IMAGES):
     # One thread: more gain nothing on networks so small, and wait for each other where others work too.
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command(out), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command(out, images), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def newest(out):

@@ -139,6 +139,7 @@ def kill_one(process, out, *, first):
     os.kill(chief if first else others[0], signal.SIGKILL)
 
 
+@pytest.mark.usefixtures("heard_signals")
 @pytest.mark.timeout(900)
 def test_stopped_killed_and_finished_by_another_number_of_processes(tmp_path):
     out = tmp_path / "run"

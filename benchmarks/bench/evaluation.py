@@ -11,16 +11,32 @@ from bench.pictures import pixels
 from bench.table import Row
 from cardigan.errors import CardiganError
 from cardigan.evaluation.extractors import extractor
+from cardigan.metrics.texture import sliced_wasserstein
 from cardigan.scoring import evaluate
 
 SIDE = 64
 EXTRACTORS = ("gradients", "pixels", "inception", "dinov2")
+TEXTURE = "texture"
+PAIRS, PAIRS_SIDE = 32, 96
+"""What a restoration is measured on while it trains."""
 
 
 def rows(plan: Plan) -> Iterator[Row]:
     """Generated files against real ones."""
     count = 60 if plan.quick else 1_000
     wanted = [name for name in EXTRACTORS if plan.wants(name)]
+    parts = len(wanted) + plan.wants(TEXTURE)
+    if plan.wants(TEXTURE):
+        ours, theirs = (pixels(PAIRS, PAIRS_SIDE, PAIRS_SIDE, 3, seed=seed) for seed in (1, 2))
+
+        def compared() -> float:
+            sliced_wasserstein(ours, theirs)
+            return PAIRS
+
+        found = rates({"cardigan": compared}, plan, seconds=plan.seconds / parts)
+        yield row(
+            "texture of restorations", found, note=f"sliced Wasserstein distance of {PAIRS} pairs of {PAIRS_SIDE} px"
+        )
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for part, seed in (("drawn", 1), ("real", 2)):
@@ -37,7 +53,7 @@ def rows(plan: Plan) -> Iterator[Row]:
                 evaluate(folder / "drawn.npz", against=str(folder / "real.npz"), features=name)
                 return count
 
-            found = rates({"cardigan": measured}, plan, seconds=plan.seconds / len(wanted))
+            found = rates({"cardigan": measured}, plan, seconds=plan.seconds / parts)
             yield row(
                 f"cardigan evaluate, through {name}",
                 found,

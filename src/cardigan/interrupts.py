@@ -23,7 +23,8 @@ class Interrupts:
     """Listens for Ctrl-C, SIGTERM and a closed terminal while the block runs.
 
     The first signal is remembered in ``number``; a Ctrl-C after it leaves at once. Only a program's main thread may
-    listen; elsewhere this does nothing.
+    listen; elsewhere this does nothing. A signal that is ignored when the block begins stays ignored, which is the
+    custom: nohup ignores a closed terminal, and scripts ignore Ctrl-C for their background jobs.
 
     Example:
         >>> with Interrupts() as interrupts:
@@ -39,7 +40,6 @@ class Interrupts:
         if threading.current_thread() is threading.main_thread():
             for name in ("SIGINT", "SIGTERM", "SIGHUP"):
                 number = getattr(signal, name, None)
-                # Whoever started us may have asked to ignore a signal, as nohup does with a closed terminal.
                 if number and signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._heard)
         return self

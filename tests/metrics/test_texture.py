@@ -1,7 +1,5 @@
 """The sliced Wasserstein distance against closed forms and a loop over patches."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -133,16 +131,6 @@ def test_it_is_a_function_of_the_seed():
     ours, theirs = textured(4), textured(4)
     assert sliced_wasserstein(ours, theirs, seed=1) == sliced_wasserstein(ours, theirs, seed=1)
     assert sliced_wasserstein(ours, theirs, seed=1) != sliced_wasserstein(ours, theirs, seed=2)
-
-
-def test_it_is_quick_enough_to_be_called_while_a_run_trains():
-    ours, theirs = textured(32, 96), textured(32, 96)
-    took = []
-    for _ in range(3):
-        began = time.perf_counter()
-        sliced_wasserstein(ours, theirs)
-        took.append(time.perf_counter() - began)
-    assert min(took) < 1.0  # about 0.15 s on one idle core
 
 
 def test_sets_that_do_not_match_are_told():
