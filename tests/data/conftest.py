@@ -151,7 +151,7 @@ ZOO = {  # name -> (bytes, the reason or None, the notes)
     "page.jpg": (b"<!doctype html><p>Not found", "looks like HTML", ()),
     "really-a-png.jpg": (encoded(noise(10)), None, ("PNG under another ending",)),
     "turned.jpg": (turned(), None, ("turned upright as its EXIF tag says",)),
-    "wide.png": (WIDE, None, ("16 bits a channel reduced to 8",)),
+    "wide.png": (WIDE, None, ("0 to 65,535 scaled to 8 bits",)),
     "x\n\u202egpj.png": (encoded(Image.new("L", (1, 1))), "1x1 is too small", ()),
 }
 

@@ -13,6 +13,11 @@ from cardigan.errors import CardiganError
         ({"duplicates": "x"}, "duplicates is 'x'; expected drop or keep."),
         ({"max_megapixels": 0}, "max_megapixels is 0; expected more than 0."),
         (
+            {"value_range": "12"},
+            "value_range is '12'; expected the value of black and a larger one of white. Type --set",
+        ),
+        ({"value_range": "5..1"}, "value_range is '5..1'; expected the value of black and a larger one of white."),
+        (
             {"hold_out": 0.6},
             "hold_out is 0.6; expected a share from 0 (none) to 0.5 (half). Type --set hold_out=0.1, or",
         ),

@@ -40,12 +40,9 @@ def test_from_arrays():
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((np.zeros((3, 8, 8)),), r"The images are float64 \[3, 8, 8\]; expected uint8"),
-        ((np.zeros((3, 8), np.uint8),), r"The images are uint8 \[3, 8\]; expected uint8"),
-        (
-            (np.zeros((3, 8, 8), np.uint8), [0, 1]),
-            r"The labels are int64 \[2\]; expected one whole number from 0 for each",
-        ),
+        ((np.full((3, 8, 8), np.nan),), r"images holds nan at \[0, 0, 0\]; expected finite numbers"),
+        ((np.zeros((3, 8), np.uint8),), r"images is uint8 \[3, 8\]; expected \[N, H, W\]"),
+        ((np.zeros((3, 8, 8), np.uint8), [0, 1]), r"labels is int64 \[2\]; expected one label for each of 3 images"),
         ((np.zeros((2, 8, 8), np.uint8), [0, -1]), "1 label is below 0: -1 at 1. Expected classes counted from 0"),
         (
             (np.zeros((2, 8, 8), np.uint8), [0, 2], ("a", "b")),
@@ -56,6 +53,13 @@ def test_from_arrays():
 def test_wrong_arrays_say_what_was_expected(arguments, expected):
     with pytest.raises(CardiganError, match=expected):
         Store.from_arrays(*arguments)
+
+
+def test_arrays_as_networks_want_them_are_read():
+    bytes_ = np.arange(2 * 8 * 8 * 3).reshape(2, 8, 8, 3) % 256
+    store = Store.from_arrays((bytes_ / 127.5 - 1).transpose(0, 3, 1, 2), np.array(["no", "yes"]))
+    np.testing.assert_array_equal(store.images, bytes_)
+    assert (store.classes, store.labels.tolist()) == (("no", "yes"), [0, 1])
 
 
 def test_torch_is_not_imported():

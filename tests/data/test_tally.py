@@ -5,8 +5,9 @@ from cardigan.data import DataSettings, scan
 
 def test_grey_only_if_all_are_grey(made):
     assert scan(made(3)).channels == 1
-    assert scan(made(3, pixels=lambda index: np.full((8, 8, 3), index, np.uint8))).channels == 3
-    assert scan(made(3, pixels=lambda index: np.full((8, 8, 4), index, np.uint8))).channels == 3
+    assert scan(made(3, pixels=lambda index: np.full((8, 8, 3), (index, 0, 9), np.uint8))).channels == 3
+    assert scan(made(3, pixels=lambda index: np.full((8, 8, 4), (index, 0, 9, 0), np.uint8))).channels == 1
+    assert scan(made(3, pixels=lambda index: np.full((8, 8, 4), (index, 0, 9, 99), np.uint8))).channels == 3
     assert scan(made(3), settings=DataSettings(channels=4)).channels == 4
 
 

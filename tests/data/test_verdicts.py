@@ -118,7 +118,7 @@ def test_copies_in_two_classes_are_named(made):
 
 def test_small_images_are_counted_and_refused_above_a_fifth(made):
     def pixels(index):
-        return np.full((16 if index < 8 else 12, 16), index, np.uint8)
+        return np.full((16 if index < 8 else 12, 16), 25 * index, np.uint8)
 
     few = scan(made(10, pixels=pixels), size=(16, 16))
     assert few.refusals == ()
@@ -163,7 +163,7 @@ def test_on_bad_stop_refuses(made):
 
 def test_photos_that_give_no_piece_are_counted_and_refused_above_a_fifth(made):
     def pixels(index):
-        return np.full((16 if index < 8 else 12, 24), index, np.uint8)
+        return np.full((16 if index < 8 else 12, 24), 25 * index, np.uint8)
 
     cut = DataSettings(fit="cut")
     few = scan(made(10, pixels=pixels), size=(16, 16), settings=cut)

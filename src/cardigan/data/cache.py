@@ -20,7 +20,7 @@ from cardigan.data.store import Store, fingerprint
 from cardigan.data.words import printable
 from cardigan.errors import CardiganError
 
-FORMAT = 3
+FORMAT = 4
 """Part of every store's name: raise it when the same source would give another store."""
 
 _ABANDONED = 24 * 3600.0

@@ -1,6 +1,6 @@
 """From the bytes of one file to uint8 pixels, or to a reason why not.
 
-Nothing is repaired in silence: whatever had to be done to an image (turned upright, painted over a background, reduced
+Nothing is repaired in silence: whatever had to be done to an image (turned upright, painted over a background, scaled
 to 8 bits) is a note that the scan counts, and whatever cannot be read in full is refused with a reason.
 
 The bytes come from strangers. A file's first bytes choose one of six decoders and no other code ever sees the file,
@@ -8,8 +8,11 @@ and the size in its header is checked before a single pixel is decoded.
 """
 
 import io
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +29,7 @@ from PIL import (
 )
 
 from cardigan.data.options import DEFAULTS, DataSettings
+from cardigan.data.values import BYTE, NotFiniteError, Range, Values, black_and_white, to_bytes, used, values_of
 from cardigan.data.words import printable
 from cardigan.errors import CardiganError
 
@@ -66,22 +70,34 @@ class Decoded:
         mode: how the file stored its pixels, in Pillow's words, such as ``"RGB"`` or ``"I;16"``.
         format: the file's format by its content, such as ``"PNG"``; ``"array"`` for what was no file.
         notes: what was done to it.
+        span: the values that were read as black and as white.
+        used: the values between which the image lies, a few of its pixels aside.
     """
 
     pixels: Pixels
     mode: str
     format: str
     notes: tuple[str, ...] = ()
+    span: Range = BYTE
+    used: Range = BYTE
 
 
-def decode(data: bytes, settings: DataSettings = DEFAULTS, *, any_shape: bool = False) -> Decoded:
+def decode(
+    data: bytes,
+    settings: DataSettings = DEFAULTS,
+    *,
+    any_shape: bool = False,
+    span: Callable[[], Range] | None = None,
+) -> Decoded:
     """Read an image in full: PNG, JPEG, WebP, BMP, GIF or TIFF.
 
     Args:
         data: the whole file.
-        settings: ``channels``, ``background`` and ``max_megapixels`` are read. With ``channels=None`` a grey image
-            gives one channel and a coloured one three.
+        settings: ``channels``, ``background``, ``value_range`` and ``max_megapixels`` are read. With ``channels=None``
+            a grey image gives one channel and a coloured one three.
         any_shape: take images too small or too long to train on.
+        span: gives the black and the white of the set that the image belongs to. It is asked only for an image of more
+            than 8 bits, and only where ``value_range`` is None. Without it, whole numbers run from 0 to 65535.
 
     Raises:
         BadImage: with the reason, if the file is no such image, is damaged, or is of no use for training.
@@ -102,29 +118,58 @@ def decode(data: bytes, settings: DataSettings = DEFAULTS, *, any_shape: bool = 
             notes.append("animation or several pages: the first frame is used")
         # A TIFF turns itself while it loads, so its tag must be read before; other formats may hold it at the end.
         orientation = _tag(image, _ORIENTATION) if name == "TIFF" else None
+        wide = _wide(image, data, opener)
         image.load()
         if _is_marked(data, image):
             notes.append(MARKED)
         if (orientation or _tag(image, _ORIENTATION)) in range(2, 9):
             notes.append("turned upright as its EXIF tag says")
-        upright = _upright(image)
-        if name == "PNG" and data[24:25] == b"\x10" and mode != "I;16":
-            notes.append("16 bits a channel reduced to 8")
-        pixels = _pixels(_eight_bits(upright, image.info.get("icc_profile"), notes), settings, notes)
+        upright, profile = _upright(image), image.info.get("icc_profile")
+        if wide is None:
+            if name == "PNG" and data[24:25] == b"\x10":
+                notes.append("16 bits a channel reduced to 8")
+            black_white = BYTE
+            extent, eight = _spread(_eight_bits(upright, profile, notes), settings)
+        else:
+            black_white = _chosen(wide, settings, span)
+            notes.append(f"{black_white[0]:,.6g} to {black_white[1]:,.6g} scaled to 8 bits")
+            extent, eight = used(wide), _eight_bits(_image(to_bytes(wide, black_white)), profile, notes)
+        pixels = _pixels(eight, settings, notes)
     except BadImage:
         raise
     except Exception as problem:  # decoders raise almost anything on damaged files
         kind = "cut short" if "truncated" in str(problem).lower() or isinstance(problem, EOFError) else "damaged"
         raise BadImage(f"{kind} {name} file ({printable(str(problem)) or type(problem).__name__})") from problem
-    return Decoded(pixels, mode, name, tuple(notes))
+    return Decoded(pixels, mode, name, tuple(notes), black_white, extent)
 
 
-def from_array(pixels: Pixels, settings: DataSettings = DEFAULTS) -> Decoded:
-    """Bring pixels that were no file through the same rules; those of the right channels are kept byte for byte.
+def wide_values(data: bytes, settings: DataSettings = DEFAULTS) -> Values | None:
+    """The values of an image of more than 8 bits; None for any other, whose pixels are not even read.
+
+    Raises:
+        BadImage: if the image cannot be read.
+    """
+    _, opener = _decoder(data)
+    try:
+        image = opener(io.BytesIO(data))
+        _check_size(image.height, image.width, settings)
+        wide = _wide(image, data, opener)
+        return None if wide is None else _values(wide)
+    except BadImage:
+        raise
+    except Exception as problem:
+        raise BadImage(str(problem)) from problem
+
+
+def from_array(
+    pixels: npt.NDArray[Any], settings: DataSettings = DEFAULTS, *, span: Callable[[], Range] | None = None
+) -> Decoded:
+    """Bring pixels that were no file through the same rules; uint8 of the right channels is kept byte for byte.
 
     Args:
-        pixels: uint8 (H, W) or (H, W, C) with 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA channels.
+        pixels: (H, W) or (H, W, C) with 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA channels; uint8 or other numbers.
         settings: as for :func:`decode`.
+        span: as for :func:`decode`.
 
     Raises:
         BadImage: if the image is of no use for training.
@@ -137,11 +182,20 @@ def from_array(pixels: Pixels, settings: DataSettings = DEFAULTS) -> Decoded:
     height, width, channels = pixels.shape
     _check_size(height, width, settings)
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
-    if channels == settings.channels or (settings.channels is None and channels in (1, 3)):
-        return Decoded(pixels, mode, "array")
+    plain = channels == settings.channels or (settings.channels is None and channels in (1, 3))
+    if pixels.dtype != np.uint8:
+        black_white, extent = _chosen(pixels, settings, span), used(pixels)
+        image = _image(to_bytes(pixels, black_white))
+    elif plain and not _applies(settings):
+        return Decoded(pixels, mode, "array", used=(float(pixels.min()), float(pixels.max())))
+    else:
+        black_white, (extent, image) = BYTE, _spread(_image(pixels), settings)
     notes: list[str] = []
-    image = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
-    return Decoded(_pixels(image, settings, notes), mode, "array", tuple(notes))
+    return Decoded(_pixels(image, settings, notes), mode, "array", tuple(notes), black_white, extent)
+
+
+def _image(pixels: Pixels) -> Image.Image:
+    return Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
 
 
 def _decoder(data: bytes) -> tuple[str, Callable[[io.BytesIO], ImageFile.ImageFile]]:
@@ -206,8 +260,6 @@ def _is_marked(data: bytes, image: Image.Image) -> bool:
 def _eight_bits(image: Image.Image, profile: bytes | None, notes: list[str]) -> Image.Image:
     """Bring any mode to one of L, LA, RGB and RGBA, in sRGB where the file brings a colour profile."""
     mode = image.mode
-    if mode.startswith("I") or mode == "F":
-        return _scaled(np.asarray(image), notes)
     if mode == "CMYK":
         notes.append("CMYK converted to RGB")
         managed = _to_srgb(image, profile, notes) if profile else image
@@ -226,20 +278,63 @@ def _eight_bits(image: Image.Image, profile: bytes | None, notes: list[str]) -> 
     return _to_srgb(image, profile, notes) if profile and image.mode in ("RGB", "RGBA") else image
 
 
-def _scaled(values: np.ndarray, notes: list[str]) -> Image.Image:
-    """Wide grey values to 8 bits by the range of their type, never by the range of the picture."""
-    low, high = float(values.min()), float(values.max())
-    if values.dtype.kind == "f":
-        if not (np.isfinite(low) and np.isfinite(high)):
-            raise BadImage("holds NaN or infinite pixels")
-        if low < 0 or high > 1:
-            raise BadImage(f"holds float pixels from {low:g} to {high:g}; only 0 to 1 has a clear meaning")
-        notes.append("float 0 to 1 scaled to 8 bits")
-        return Image.fromarray((values * 255 + 0.5).astype(np.uint8))
-    if low < 0 or high > 65535:
-        raise BadImage(f"holds whole numbers from {low:g} to {high:g}; only 0 to 65535 has a clear meaning")
-    notes.append("16 bits a channel reduced to 8")
-    return Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
+def _wide(
+    image: ImageFile.ImageFile, data: bytes, opener: Callable[[io.BytesIO], ImageFile.ImageFile]
+) -> npt.NDArray[Any] | None:
+    """The upright pixels of an image of more than 8 bits, (H, W) or (H, W, C); None for any other.
+
+    Pillow has no mode for colours of 16 bits and keeps the upper byte. Opened again and told that the bytes lie the
+    other way round, it keeps the lower one.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        return np.asarray(_upright(image))
+    if not image.tile or not re.fullmatch("RGBA?;16[BLN]", _layout(image.tile[0])):
+        return None
+    upper, lower = opener(io.BytesIO(data)), opener(io.BytesIO(data))
+    swapped = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+    for place, tile in enumerate(lower.tile):
+        layout = _layout(tile)[:-1] + swapped[_layout(tile)[-1]]
+        lower.tile[place] = tile._replace(args=(layout, *tile.args[1:]) if isinstance(tile.args, tuple) else layout)
+    high, low = (np.asarray(_upright(each)).astype(np.uint16) for each in (upper, lower))
+    return high * 256 + low
+
+
+def _layout(tile: Any) -> str:
+    """How the bytes of a part of a file lie, in Pillow's words."""
+    return str(tile.args[0] if isinstance(tile.args, tuple) else tile.args)
+
+
+def _values(pixels: npt.NDArray[Any]) -> Values:
+    try:
+        return values_of(pixels)
+    except NotFiniteError as problem:
+        raise BadImage(f"holds NaN or infinite pixels: {problem.value} at {list(problem.index)}") from None
+
+
+def _chosen(pixels: npt.NDArray[Any], settings: DataSettings, span: Callable[[], Range] | None) -> Range:
+    """Black and white of wide pixels. Whole numbers that belong to no set run over 16 bits, as viewers show them."""
+    values = _values(pixels)
+    if settings.bounds or span:
+        return settings.bounds or (span() if span else BYTE)
+    wide = values.whole and values.low >= 0 and 1 < values.high <= 65_535
+    return (0.0, 65_535.0) if wide else black_and_white(values)
+
+
+def _spread(image: Image.Image, settings: DataSettings) -> tuple[Range, Image.Image]:
+    """The values that the colours of an 8-bit image use, and the image with ``value_range`` spread over 0 to 255."""
+    bands = image.getbands()
+    colours = len(bands) - ("A" in bands)
+    found = np.array(image.getextrema()).reshape(-1, 2)[:colours]
+    extent = float(found.min()), float(found.max())
+    if not _applies(settings):
+        return extent, image
+    table = to_bytes(np.arange(256), settings.bounds or BYTE).tolist()
+    return extent, image.point(table * colours + list(range(256)) * (len(bands) - colours))
+
+
+def _applies(settings: DataSettings) -> bool:
+    """Whether 8-bit pixels can have the values of ``value_range``; in a set of mixed depths, only the others may."""
+    return settings.bounds is not None and settings.bounds[0] >= 0 and settings.bounds[1] <= 255
 
 
 def _to_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:

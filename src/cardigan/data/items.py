@@ -5,9 +5,13 @@ An item knows its name, perhaps its class, and how to get its bytes; nothing is 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from cardigan.data.decode import Pixels, Size
+import numpy.typing as npt
+
+from cardigan.data.decode import Size
 from cardigan.data.options import DEFAULTS, DataSettings
+from cardigan.data.values import Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +20,12 @@ class Item:
 
     Args:
         name: as the source calls it; may hold anything, so print it through :func:`~cardigan.data.printable`.
-        read: gives the file's bytes, or pixels as uint8 (H, W) or (H, W, C); raises BadImage or OSError.
+        read: gives the file's bytes, or pixels as numbers (H, W) or (H, W, C); raises BadImage or OSError.
         label: index into the source's classes, or None.
     """
 
     name: str
-    read: Callable[[], bytes | Pixels]
+    read: Callable[[], bytes | npt.NDArray[Any]]
     label: int | None = None
 
 
@@ -38,6 +42,7 @@ class Source:
         remarks: what the user should know about how it was read.
         ignored: what was left out and why, with counts.
         rejected: (name, reason) of what looked like an image but was never opened.
+        span: the values of its pixels that are black and white, where they are not uint8 and it is known.
         crops: for one large image: gives the source of its crops, from (height, width) or None and the settings.
 
     Example:
@@ -55,6 +60,7 @@ class Source:
     remarks: tuple[str, ...] = ()
     ignored: dict[str, int] = field(default_factory=dict)
     rejected: tuple[tuple[str, str], ...] = ()
+    span: Range | None = None
     crops: "Callable[[Size | None, DataSettings], Source] | None" = None
 
     def __len__(self) -> int:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from PIL import ImageColor
 
+from cardigan.data.values import Range, parsed
 from cardigan.errors import CardiganError
 
 FITS = {
@@ -32,6 +33,10 @@ class DataSettings:
 
     channels: int | None = None
     """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; None takes it from the scan: grey if all images are grey, else RGB."""
+    value_range: str | None = None
+    """The value that is black and the value that is white, such as ``0..4095``; None takes 0..255 for 8-bit images, and
+    for others one range that suits the values of the whole set. 8-bit images are read over it where it lies within
+    0..255."""
     background: str = "white"
     """What transparent parts are painted over with, and what ``fit=pad`` fills with: a colour's name or ``#rrggbb``."""
     fit: Literal["crop", "stretch", "pad", "cut"] = "crop"
@@ -66,6 +71,11 @@ class DataSettings:
                 raise CardiganError(
                     f"{key} is {getattr(self, key)!r}; expected {' or '.join(allowed)}. Type --set {key}={allowed[0]}."
                 )
+        if self.value_range is not None and parsed(self.value_range) is None:
+            raise CardiganError(
+                f"value_range is {self.value_range!r}; expected the value of black and a larger one of white. "
+                "Type --set value_range=0..4095, or leave it out to take it from the images."
+            )
         if not self.max_megapixels > 0:
             raise CardiganError(
                 f"max_megapixels is {self.max_megapixels}; expected more than 0. Type --set max_megapixels=64."
@@ -82,6 +92,11 @@ class DataSettings:
                 f"background is {self.background!r}; expected a colour such as white, black or #ff8800. "
                 "Type --set background=white."
             ) from None
+
+    @property
+    def bounds(self) -> Range | None:
+        """Black and white as numbers, None where the images decide."""
+        return None if self.value_range is None else parsed(self.value_range)
 
     @property
     def colour(self) -> tuple[int, int, int]:

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from cardigan.data.archives import archive
-from cardigan.data.arrays import npz
+from cardigan.data.arrays import npy, npz
 from cardigan.data.crops import large_image
 from cardigan.data.decode import EXTENSIONS
 from cardigan.data.digits import digits
@@ -25,7 +25,7 @@ def open_source(text: str | Path) -> Source:
     """Find out what the user means and list its images.
 
     Args:
-        text: a folder of images, a folder of class folders, a zip of either, an ``.npz``, one large image,
+        text: a folder of images, a folder of class folders, a zip of either, an ``.npz`` or ``.npy``, one large image,
             ``owner/name`` or ``hub:name`` for a data set of the Hugging Face Hub, ``imagefolder:PATH`` for a local one
             read by its library, or ``digits``. What lies on the disk wins over the Hub; ``digits`` always means the
             embedded set (write ``./digits`` for a folder of that name), and so never a run that was called so.
@@ -36,8 +36,8 @@ def open_source(text: str | Path) -> Source:
     """
     if not str(text).strip():
         raise CardiganError(
-            f"The source is {str(text)!r}. Expected a folder of images, a .zip, an .npz, one large image, a Hugging "
-            "Face data set such as owner/name, or digits. Try: cardigan scan digits"
+            f"The source is {str(text)!r}. Expected a folder of images, a .zip, an .npz or .npy, one large image, a "
+            "Hugging Face data set such as owner/name, or digits. Try: cardigan scan digits"
         )
     if text == "digits":
         return digits()
@@ -54,19 +54,24 @@ def open_source(text: str | Path) -> Source:
     if stat.S_ISDIR(mode):
         return folder(path)
     if stat.S_ISREG(mode):
-        for ending, reader in ((".zip", archive), (".npz", npz), *((ending, large_image) for ending in EXTENSIONS)):
+        for ending, reader in (
+            (".zip", archive),
+            (".npz", npz),
+            (".npy", npy),
+            *((ending, large_image) for ending in EXTENSIONS),
+        ):
             if path.suffix.lower() == ending:
                 return reader(path)
     raise CardiganError(
-        f"{printable(str(path))} is no source of images. Expected a folder, a .zip, an .npz or one large image "
-        f"({endings()}). If it belongs to a folder of images, give the folder: {printable(str(path.parent))}"
+        f"{printable(str(path))} is no source of images. Expected a folder, a .zip, an .npz, an .npy or one large "
+        f"image ({endings()}). If it belongs to a folder of images, give the folder: {printable(str(path.parent))}"
     )
 
 
 def _not_on_disk(text: str, path: Path) -> Source:
     """A Hub data set by its looks, or a path that does not exist."""
     is_id = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", text) and not text.lower().endswith(
-        (*EXTENSIONS, ".zip", ".npz")
+        (*EXTENSIONS, ".zip", ".npz", ".npy")
     )
     if is_id and not path.parent.exists():
         return data_set(text)
@@ -78,6 +83,6 @@ def _not_on_disk(text: str, path: Path) -> Source:
     close = difflib.get_close_matches(str(path), names, n=1)
     hint = f"Did you mean {printable(close[0])}?" if close else "Check the path, or try: cardigan scan digits"
     raise CardiganError(
-        f"There is no folder or file {printable(text)}. Expected a folder of images, a .zip, an .npz, one large image, "
-        f"a Hugging Face data set such as owner/name, or digits. {hint}"
+        f"There is no folder or file {printable(text)}. Expected a folder of images, a .zip, an .npz or .npy, one "
+        f"large image, a Hugging Face data set such as owner/name, or digits. {hint}"
     )

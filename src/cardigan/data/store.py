@@ -13,7 +13,9 @@ from typing import Any, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
+from cardigan.data.arrays import images_in, labels_in
 from cardigan.data.decode import Pixels
+from cardigan.data.values import to_bytes
 from cardigan.data.words import counted, offenders
 from cardigan.errors import CardiganError
 
@@ -100,8 +102,9 @@ class Store:
         """A store in memory.
 
         Args:
-            images: uint8 (N, H, W) or (N, H, W, C) with 1 to 4 channels.
-            labels: whole numbers (N,) from 0.
+            images: uint8 (N, H, W) or (N, H, W, C) with 1 to 4 channels; any other array as
+                :func:`~cardigan.data.arrays.images_in` reads it, converted to uint8.
+            labels: whole numbers (N,) from 0; others as :func:`~cardigan.data.arrays.labels_in` reads them.
             classes: the names of the classes; by default ``"0"``, ``"1"`` and so on, where there are labels.
 
         Raises:
@@ -110,32 +113,30 @@ class Store:
         pixels = np.asarray(images)
         pixels = pixels[..., None] if pixels.ndim == 3 else pixels
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 2, 3, 4):
-            raise CardiganError(
-                f"The images are {pixels.dtype} {list(np.shape(images))}; expected uint8 [N, H, W] or [N, H, W, C] "
-                "with C from 1 to 4 and values 0 to 255. Convert floats with: (images * 255).round().astype(np.uint8)"
-            )
-        known = None if labels is None else _known(labels, len(pixels))
-        names = () if known is None else _named(known, classes)
+            found = images_in(images)
+            pixels = to_bytes(found.pixels, found.span) if found.span else found.pixels
+        known, names = None, ()
+        if labels is not None:
+            known, named = _known(labels, len(pixels))
+            names = _named(known, classes or named)
         pixels = pixels.view()
         pixels.flags.writeable = False
         return Store(pixels, known, names, fingerprint(pixels, known, names))
 
 
-def _known(labels: npt.ArrayLike, count: int) -> npt.NDArray[np.int64]:
-    """Labels that are whole numbers from 0, one for each image."""
+def _known(labels: npt.ArrayLike, count: int) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Labels as whole numbers from 0, one for each image, and the names of their classes where they bring them."""
     given = np.asarray(labels)
     if given.shape != (count,) or given.dtype.kind not in "iu":
-        raise CardiganError(
-            f"The labels are {given.dtype} {list(given.shape)}; expected one whole number from 0 for each of "
-            f"{counted(count, 'image')}. Convert them with: labels.astype(np.int64).reshape(-1)"
-        )
+        found = labels_in(given, count)
+        return found.indices, found.classes
     if (given < 0).any():
         below = counted(int((given < 0).sum()), "label is", "labels are")
         raise CardiganError(
             f"{below} below 0: {offenders(given, given < 0)}. Expected classes counted from 0; leave such "
             "images out, or number the classes again with: np.unique(labels, return_inverse=True)[1]"
         )
-    return given.astype(np.int64)
+    return given.astype(np.int64), ()
 
 
 def _named(labels: npt.NDArray[np.int64], classes: Sequence[str]) -> tuple[str, ...]:

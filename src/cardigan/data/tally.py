@@ -6,6 +6,7 @@ from cardigan.data.decode import Size
 from cardigan.data.items import Item, Source
 from cardigan.data.options import DataSettings
 from cardigan.data.survey import Finding
+from cardigan.data.values import Range
 from cardigan.data.words import printable
 
 SMALL_SHARE = 0.2
@@ -26,7 +27,8 @@ class Tally:
         self.bad: list[tuple[str, str]] = [(printable(name), reason) for name, reason in source.rejected]
         self.kept = 0
         self.conflicts = 0
-        self.coloured = False
+        self.coloured = 0
+        self.used: dict[Range, Counter[Range]] = {}
         self.groups: dict[bytes, list[Item]] = {}
 
     @property
@@ -47,7 +49,8 @@ class Tally:
         self.sizes[finding.size] += 1
         self.modes[finding.mode] += 1
         self.notes.update(finding.notes)
-        self.coloured |= finding.channels > 1
+        self.coloured += finding.channels > 1
+        self.used.setdefault(finding.span, Counter())[finding.used] += 1
         group = self.groups.setdefault(finding.digest, [])
         group.append(finding.item)
         self.conflicts += group[0].label != finding.item.label
@@ -57,6 +60,13 @@ class Tally:
         if keep and finding.item.label is not None:
             self.labels[finding.item.label] += 1
         return keep
+
+    def typical(self, span: Range) -> Range:
+        """The values between which nearly all images lie, of those that were read over a range."""
+        found = self.used[span]
+        spared = int(SPARED_SHARE * found.total())
+        lows, highs = (sorted(each[end] for each in found.elements()) for end in (0, 1))
+        return lows[spared], highs[-1 - spared]
 
     @property
     def small(self) -> int:

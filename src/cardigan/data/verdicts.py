@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from cardigan.data.decode import ALPHA, MARKED
+from cardigan.data.survey import GREY
 from cardigan.data.tally import Tally
+from cardigan.data.values import USUAL, written
 from cardigan.data.words import counted, first, printable
 
 FEW = 100
@@ -16,8 +18,8 @@ HELD_SHARE = 0.1
 """Share of the data that is held out where the user does not choose it."""
 MOST_HELD = 1000
 """No more images than that are held out, where the user does not choose the share."""
-ALPHA_SHARE = 0.01
-"""Share of transparent images above which it is worth a warning."""
+LITTLE = 0.25
+"""Share of the range from black to white below which nearly all images use little of it."""
 
 
 def planned(count: int, share: float | None = None, *, few: bool) -> int:
@@ -130,11 +132,13 @@ def warnings(tally: Tally) -> Iterator[str]:
     if tally.conflicts and tally.classes:
         lie = counted(tally.conflicts, "copy lies", "copies lie")
         yield f"{lie} in another class than the image that was copied."
-    if tally.notes[ALPHA] > ALPHA_SHARE * count:
+    if tally.notes[ALPHA]:
         yield (
             f"{_of(tally.notes[ALPHA], count)} transparent in places and painted over with {settings.background}; "
-            "choose with --set background=black, or keep alpha: --set channels=4"
+            f"choose with --set background=black, or keep alpha: --set channels={4 if tally.channels == 3 else 2}"
         )
+    yield from _ranges(tally)
+    yield from _grey(tally)
     if tally.small and tally.cut and not tally.too_small:
         out = _of(tally.small, count, "is smaller than a piece and is", "are smaller than a piece and are")
         yield f"{out} left out."
@@ -143,6 +147,43 @@ def warnings(tally: Tally) -> Iterator[str]:
         yield f"{enlarged} enlarged, which teaches blur."
     if tally.notes[MARKED]:
         yield f"{_of(tally.notes[MARKED], count)} {MARKED}: a model fed on models decays."
+
+
+def _ranges(tally: Tally) -> Iterator[str]:
+    """What is doubtful about which values are black and white."""
+    for span in tally.used:
+        low, high = tally.typical(span)
+        black, white = (f"{value:,.6g}" for value in span)
+        if tally.settings.bounds is None and span not in USUAL:
+            yield (
+                f"The values run from {black} to {white}, which is no usual range: {black} is read as black and "
+                f"{white} as white. To choose others: --set value_range={written(span)}"
+            )
+        elif tally.settings.bounds is None and 255 < span[1] < 65_535:
+            yield (
+                f"The values are below {span[1] + 1:,.0f}, so they are read as {int(span[1]).bit_length()} bits: 0 is "
+                f"black and {white} white. To choose others: --set value_range=0..65535"
+            )
+        if low < high and high - low < LITTLE * (span[1] - span[0]):
+            yield (
+                f"The images use little of the range from {black} to {white}: nearly all lie between {low:,.6g} and "
+                f"{high:,.6g}, and show little but one shade. To spread them: --set value_range={written((low, high))}"
+            )
+
+
+def _grey(tally: Tally) -> Iterator[str]:
+    """What became of grey images that are stored in colour."""
+    grey = tally.count - tally.coloured
+    if not tally.coloured and tally.notes[GREY]:
+        yield (
+            f"{_of(tally.notes[GREY], tally.count)} stored in colour and grey: all are read with one channel. To keep "
+            "three: --set channels=3"
+        )
+    elif tally.settings.channels is None and grey and tally.coloured:
+        yield (
+            f"{grey:,} of the images ({grey / tally.count:.0%}) are grey and {tally.coloured:,} are coloured: all are "
+            "read in colour. To train on grey only: --set channels=1"
+        )
 
 
 def _of(part: int, count: int, one: str = "is", many: str = "are") -> str:
