@@ -1,4 +1,4 @@
-"""The nouns that all rooms share. Imports nothing of ours.
+"""The nouns that all rooms share. Imports only the words in which a value is refused.
 
 *A GAN is a generator, a discriminator and an objective; a run is a GAN, batches and turns; everything else watches.*
 
@@ -6,12 +6,15 @@ Everywhere: logits are raw (no sigmoid in a discriminator) and **high means real
 by keyword and return one value per logit, unreduced.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+from cardigan.checks import check, check_choice, check_count
+from cardigan.errors import CardiganError
 
 Shape = tuple[int, int, int]
 """Channels, height and width of an image."""
@@ -20,6 +23,7 @@ Box = tuple[float, float, float, float]
 """A part of an image: top, left, height and width, as shares of its sides."""
 
 Player = Literal["discriminator", "generator"]
+PLAYERS: tuple[Player, ...] = get_args(Player)
 Turn = tuple[Player, ...]
 """The players that act, in order, on one batch and its one set of fakes. Whose turn it is, is a value."""
 
@@ -117,6 +121,12 @@ class Prior(Protocol):
 class Normal:
     """Latents from a standard normal; the generator is asked for the classes that the data shows.
 
+    Args:
+        latent: length of each latent, at least 1.
+
+    Raises:
+        CardiganError: if ``latent`` is not a whole number above 0.
+
     Example:
         >>> latents, labels = Normal(8)(None, count=4, rng=torch.Generator().manual_seed(0))
         >>> latents.shape, labels
@@ -124,6 +134,9 @@ class Normal:
     """
 
     latent: int
+
+    def __post_init__(self) -> None:
+        check_count("latent", self.latent, of="Normal", instead=128)
 
     def __call__(self, labels: Tensor | None, *, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Draw ``count`` latents, shape (count, latent); the labels pass through."""
@@ -141,6 +154,11 @@ class Objective:
         paired: the generator's loss also reads the logits of real images, so they must be computed.
         separable: the discriminator's loss is one of real logits plus one of fake ones; either may come first, alone.
         name: what the objective is called in records and reports, with its numbers.
+        boundary: the logit of a discriminator that is undecided; above it an image counts as real. None where one logit
+            alone says nothing of real or fake.
+
+    Raises:
+        CardiganError: if a loss cannot be called, or the boundary is not a finite number.
     """
 
     discriminator: Callable[..., Tensor]
@@ -148,6 +166,23 @@ class Objective:
     paired: bool = False
     separable: bool = False
     name: str = "objective"
+    boundary: float | None = 0.0
+
+    def __post_init__(self) -> None:
+        for player in PLAYERS:
+            loss = getattr(self, player)
+            if not callable(loss) and (player == "discriminator" or loss is not None):
+                raise CardiganError(
+                    f"The {player}'s loss of Objective is {loss!r}, expected a function (real=, fake=) -> Tensor of "
+                    f"the logits' shape. Type {player}=lambda *, real, fake: ..."
+                )
+        if self.boundary is not None:
+            check("boundary", self.boundary, lambda value: abs(value) < torch.inf, "a finite logit or None", 0.0)
+
+    @property
+    def in_halves(self) -> bool:
+        """Whether real and fake logits may be judged apart: a loss that reads more than logits needs both at once."""
+        return self.separable and type(self).__call__ is Objective.__call__
 
     def __call__(self, step: "Step") -> Tensor:
         """The loss of the step's player; an objective that reads more than logits overrides this."""
@@ -169,6 +204,7 @@ class Step:
         fake: the generated images, likewise; detached from the generator in the discriminator's step.
         shown: the real images as the discriminator saw them, augmented; None where nobody showed them.
         maps: what the discriminator made of them, as its ``examine`` tells; () where no term of its player is due.
+        smaller: the generated images at smaller scales, if the generator draws several.
         labels: the classes of the real images, (B,), or None.
         fake_labels: the classes that the generator was asked for, (B,), or None.
         real_logits: the discriminator on the augmented real images, (B, K); None where nobody asked for them.
@@ -188,10 +224,15 @@ class Step:
     gan: "GAN"
     shown: Tensor | None = None
     maps: Sequence[Tensor] = ()
+    smaller: Sequence[Tensor] = ()
 
 
 class Term(Protocol):
-    """A regularizer that is added to one player's loss; multiplied by ``every``, so that laziness costs no strength."""
+    """A regularizer that is added to one player's loss; multiplied by ``every``, so that laziness costs no strength.
+
+    A term, like a projection or an augmentation, may have ``check_gan(gan)``. It is called when a GAN is made with it,
+    and raises a CardiganError if the part cannot work in that GAN.
+    """
 
     @property
     def name(self) -> str:
@@ -239,7 +280,10 @@ class Adaptive(Protocol):
     """An augmentation that learns from the game how much to do; a module, so that checkpoints keep its buffers."""
 
     def observe(self, real_logits: Tensor, *, images: int) -> None:
-        """See the logits of real images, (B, K), after a step of the discriminator on ``images`` images."""
+        """See the logits of real images, (B, K), after a step of the discriminator on ``images`` images.
+
+        They are measured from the objective's boundary, if it has one: above 0 an image counts as real.
+        """
         ...
 
     def gauges(self) -> dict[str, Tensor]:
@@ -264,10 +308,13 @@ class GAN:
         generator: ``(source, labels) -> images`` (B, C, H, W) in [-1, 1]; has ``latent`` and ``classes``.
         discriminator: ``(images, labels) -> logits`` (B, K), high meaning real.
         objective: the adversarial game.
-        terms: regularizers added to a player's loss, such as R1.
+        terms: regularizers added to a player's loss, such as R1. The terms of one player have different names.
         projections: regularizers that act on the weights after a step, such as weight clipping.
         augment: what real and fake images pass through on the way to the discriminator.
         prior: where latents come from; by default a standard normal of the generator's ``latent`` size.
+
+    Raises:
+        CardiganError: if a part is of the wrong kind, or cannot work beside the others.
 
     Example:
         >>> from cardigan import models, objectives
@@ -285,8 +332,36 @@ class GAN:
     prior: Prior | None = None
 
     def __post_init__(self) -> None:
-        if self.prior is None:
-            self.prior = Normal(self.generator.latent)
+        self.terms = _all_of("terms", self.terms)
+        self.projections = _all_of("projections", self.projections)
+        latent = getattr(self.generator, "latent", None)
+        if self.prior is None and latent:
+            self.prior = Normal(latent)
+        self.check()
+
+    def check(self) -> None:
+        """Refuse parts that cannot work; called when the GAN is made, and again when training begins.
+
+        Raises:
+            CardiganError: saying which part, and what to type.
+        """
+        for player in PLAYERS:
+            check_network(player, self.network(player))
+        if not isinstance(self.objective, Objective):
+            raise CardiganError(f"objective is {_shown(self.objective)}, expected one such as objectives.hinge().")
+        for term in self.terms:
+            check_term(term)
+        _check_names(self.terms)
+        for projection in self.projections:
+            kind = "projections holds", "one such as regularizers.WeightClipping()"
+            _check_part(*kind, projection, has=("player",))
+            check_choice("player", projection.player, PLAYERS, of=type(projection).__name__)
+        _check_part("augment is", 'a function of images such as augment.diffaugment("color")', self.augment)
+        if self.prior is not None:
+            _check_part("prior is", "one such as Normal(128)", self.prior)
+        for part in (*self.terms, *self.projections, self.augment):
+            if check_gan := getattr(part, "check_gan", None):
+                check_gan(self)
 
     def network(self, player: Player) -> nn.Module:
         """The network that ``player`` moves."""
@@ -298,3 +373,77 @@ class GAN:
             if isinstance(module, nn.Module):
                 module.to(device)
         return self
+
+
+def check_network(player: Player, network: Any) -> None:
+    """Refuse what is no network, or the other player's.
+
+    Raises:
+        CardiganError: saying what it is.
+    """
+    other = DiscriminatorNetwork if player == "generator" else GeneratorNetwork
+    if isinstance(network, other):
+        raise CardiganError(
+            f"The {player} of the GAN is a {other.__name__.removesuffix('Network').lower()}, "
+            f"{_kind(network)}. Type GAN(generator=..., discriminator=...)."
+        )
+    if not isinstance(network, nn.Module):
+        raise CardiganError(f"{player} is {_shown(network)}, expected a torch.nn.Module.")
+
+
+def check_term(term: Any) -> None:
+    """Refuse a term that the loop would drop, overwrite or divide by.
+
+    Raises:
+        CardiganError: if it lacks what a :class:`Term` has, or its player, interval or name cannot be.
+    """
+    _check_part("terms holds", "one such as regularizers.R1()", term, has=("name", "player", "every"))
+    kind = type(term).__name__
+    check_choice("player", term.player, PLAYERS, of=kind)
+    check_count("every", term.every, of=kind, instead=1)
+    if not isinstance(term.name, str) or not term.name:
+        raise CardiganError(f"{kind}: name is {term.name!r}, expected the word under which records show its loss.")
+    if term.name == "adversarial":
+        raise CardiganError(f"{kind}: name is 'adversarial', which is the objective's own loss. Choose another name.")
+
+
+def _check_names(terms: Sequence[Term]) -> None:
+    """Refuse terms of one player with one name, of which only the last would count."""
+    found: dict[tuple[str, str], Term] = {}
+    for term in terms:
+        before = found.setdefault((term.player, term.name), term)
+        if before is not term or sum(each is term for each in terms) > 1:
+            raise CardiganError(
+                f"Two terms of the {term.player} are named {term.name!r}: {before!r} and {term!r}. Only one would "
+                f"count. Leave one out, or give it another name: {type(term).__name__}(..., name={term.name + '_2'!r})."
+            )
+
+
+def _all_of(name: str, parts: Any) -> tuple[Any, ...]:
+    """Parts as a tuple, which can be read any number of times."""
+    if isinstance(parts, str) or not isinstance(parts, Iterable):
+        raise CardiganError(f"{name} is {_shown(parts)}, expected a tuple. Type {name}=(..., ) around it.")
+    return tuple(parts)
+
+
+def _check_part(where: str, expected: str, part: Any, *, has: Sequence[str] = ()) -> None:
+    """Refuse what cannot be called, a class where a value of it is meant, and what lacks an attribute."""
+    if isinstance(part, type):
+        raise CardiganError(f"{where} the class {part.__name__}, expected {expected}. Type {part.__name__}().")
+    missing = [name for name in has if not hasattr(part, name)]
+    if not callable(part) or missing:
+        lacks = f", which has no {' and no '.join(missing)}" if missing else ""
+        raise CardiganError(f"{where} {_shown(part)}{lacks}; expected {expected}.")
+
+
+def _kind(part: Any) -> str:
+    """Module and class of a part."""
+    return f"{type(part).__module__}.{type(part).__name__}"
+
+
+def _shown(part: Any) -> str:
+    """What somebody gave instead of a part."""
+    if isinstance(part, type):
+        return f"the class {part.__name__}"
+    name = getattr(part, "__name__", None)
+    return f"the function {name} (call it: {name}())" if callable(part) and name else repr(part)

@@ -4,6 +4,7 @@ Every function here builds an :class:`~cardigan.contracts.Objective`. Logits are
 take ``real=`` and ``fake=`` and return one value per logit, unreduced; the loop takes the mean.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Real
@@ -11,6 +12,7 @@ from numbers import Real
 import torch.nn.functional as F
 from torch import Tensor
 
+from cardigan.checks import check, check_not_negative
 from cardigan.contracts import Objective
 from cardigan.errors import CardiganError
 from cardigan.share import drawn
@@ -31,6 +33,12 @@ def _classify(smoothing: float) -> Loss:
     return discriminator
 
 
+def _undecided(smoothing: float) -> float:
+    """The logit at which such a discriminator is undecided: the best one where real and fake are equally likely."""
+    check("smoothing", smoothing, lambda value: 0 <= value < 1, "a number, at least 0 and below 1", 0.1)
+    return math.log((1.0 - smoothing) / (1.0 + smoothing))
+
+
 def minimax(*, smoothing: float = 0.0) -> Objective:
     r"""The original game: the generator minimises what the discriminator maximises.
 
@@ -41,7 +49,10 @@ def minimax(*, smoothing: float = 0.0) -> Objective:
     Source: *Generative Adversarial Nets*, Goodfellow et al., 2014. One-sided label smoothing: Salimans et al., 2016.
 
     Args:
-        smoothing: how far the target of real images lies below 1.
+        smoothing: how far the target of real images lies below 1, at least 0 and below 1.
+
+    Raises:
+        CardiganError: if the smoothing lies outside that range.
 
     Example:
         >>> import torch
@@ -52,7 +63,8 @@ def minimax(*, smoothing: float = 0.0) -> Objective:
     def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
         return -F.softplus(fake)
 
-    return Objective(_classify(smoothing), generator, separable=True, name=f"minimax(smoothing={smoothing})")
+    boundary, name = _undecided(smoothing), f"minimax(smoothing={smoothing})"
+    return Objective(_classify(smoothing), generator, separable=True, name=name, boundary=boundary)
 
 
 def non_saturating(*, smoothing: float = 0.0) -> Objective:
@@ -63,7 +75,11 @@ def non_saturating(*, smoothing: float = 0.0) -> Objective:
     Source: *Generative Adversarial Nets*, Goodfellow et al., 2014, section 3.
 
     Args:
-        smoothing: how far the target of real images lies below 1 (one-sided label smoothing, Salimans et al., 2016).
+        smoothing: how far the target of real images lies below 1, at least 0 and below 1 (one-sided label smoothing,
+            Salimans et al., 2016).
+
+    Raises:
+        CardiganError: if the smoothing lies outside that range.
 
     Example:
         >>> import torch
@@ -74,7 +90,8 @@ def non_saturating(*, smoothing: float = 0.0) -> Objective:
     def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
         return F.softplus(-fake)
 
-    return Objective(_classify(smoothing), generator, separable=True, name=f"non_saturating(smoothing={smoothing})")
+    boundary, name = _undecided(smoothing), f"non_saturating(smoothing={smoothing})"
+    return Objective(_classify(smoothing), generator, separable=True, name=name, boundary=boundary)
 
 
 def least_squares(*, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Objective:
@@ -87,11 +104,24 @@ def least_squares(*, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Objectiv
 
     Source: *Least Squares Generative Adversarial Networks*, Mao et al., 2017, equations 2, 8 and 9.
 
+    Args:
+        a: what the discriminator is to say of fakes.
+        b: what it is to say of real images; above ``a``, since high means real.
+        c: what the generator wants it to say of fakes; above ``a``.
+
+    Raises:
+        CardiganError: if a number is not finite, or ``b`` or ``c`` is not above ``a``.
+
     Example:
         >>> import torch
         >>> least_squares(a=-1, b=1, c=0).discriminator(real=torch.zeros(1), fake=torch.zeros(1)).item()
         1.0
     """
+    for letter, value, instead in (("a", a, 0.0), ("b", b, 1.0), ("c", c, 1.0)):
+        check(letter, value, math.isfinite, "a finite number", instead, of="least_squares")
+    for letter, value in (("b", b), ("c", c)):
+        expected = f"a number above a={a}, since high means real"
+        check(letter, value, lambda given: given > a, expected, a + 1, of="least_squares")
 
     def discriminator(*, real: Tensor, fake: Tensor) -> Tensor:
         return (real - b).square() / 2 + (fake - a).square() / 2
@@ -99,7 +129,8 @@ def least_squares(*, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Objectiv
     def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
         return (fake - c).square() / 2
 
-    return Objective(discriminator, generator, separable=True, name=f"least_squares(a={a}, b={b}, c={c})")
+    name = f"least_squares(a={a}, b={b}, c={c})"
+    return Objective(discriminator, generator, separable=True, name=name, boundary=(a + b) / 2)
 
 
 def wasserstein() -> Objective:
@@ -123,7 +154,7 @@ def wasserstein() -> Objective:
     def generator(*, real: Tensor | None, fake: Tensor) -> Tensor:
         return -fake
 
-    return Objective(discriminator, generator, separable=True, name="wasserstein()")
+    return Objective(discriminator, generator, separable=True, name="wasserstein()", boundary=None)
 
 
 def hinge(*, margin: float | Sequence[float] = 1.0) -> Objective:
@@ -146,7 +177,11 @@ def hinge(*, margin: float | Sequence[float] = 1.0) -> Objective:
         0.0
     """
     bounds = tuple(margin) if isinstance(margin, Sequence) else (margin, margin)
-    if len(bounds) != 2 or not all(isinstance(bound, Real) for bound in bounds) or not 0 <= bounds[0] <= bounds[1]:
+    if (
+        len(bounds) != 2
+        or not all(isinstance(bound, Real) for bound in bounds)
+        or not 0 <= bounds[0] <= bounds[1] < math.inf
+    ):
         raise CardiganError(f"hinge(margin={margin}) is no margin: give a number from 0 up, or (lowest, highest).")
     low, high = bounds
     told = bounds if isinstance(margin, Sequence) else margin
@@ -189,17 +224,22 @@ def relativistic() -> Objective:
     def generator(*, real: Tensor, fake: Tensor) -> Tensor:
         return F.softplus(real - fake)
 
-    return Objective(discriminator, generator, paired=True, name="relativistic()")
+    return Objective(discriminator, generator, paired=True, name="relativistic()", boundary=None)
 
 
 def scaled(objective: Objective, *, discriminator: float = 1.0, generator: float = 1.0) -> Objective:
     """The same game with each player's loss multiplied by a constant, such as the half that many tutorials write.
+
+    Raises:
+        CardiganError: if a constant is negative, which would turn the game round, or not finite.
 
     Example:
         >>> import torch
         >>> scaled(wasserstein(), discriminator=0.5).discriminator(real=torch.zeros(1), fake=torch.ones(1)).item()
         0.5
     """
+    for player, factor in (("discriminator", discriminator), ("generator", generator)):
+        check_not_negative(player, factor, of="scaled", instead=1.0)
 
     def scale(loss: Loss, factor: float) -> Loss:
         return lambda *, real, fake: factor * loss(real=real, fake=fake)

@@ -526,8 +526,63 @@ def test_the_time_budget_ends_with_its_last_turn_and_takes_the_schedule_along(si
 
 @pytest.mark.parametrize("budget", [{}, {"images": 8, "seconds": 1.0}])
 def test_exactly_one_budget(budget):
-    with pytest.raises(ValueError, match="exactly one budget"):
+    with pytest.raises(CardiganError, match="exactly one budget"):
         next(fit(connected(), Images(classes=0), **budget))
+
+
+SETTINGS = {
+    "precision is 'fp32'. Known: float32, bfloat16.": {"precision": "fp32"},
+    "precision is 'bfloat'. Did you mean 'bfloat16'? Known: float32, bfloat16.": {"precision": "bfloat"},
+    "precision is None. Known: float32, bfloat16.": {"precision": None},
+    "Training: half_life is -1, expected a finite number, at least 0.": {"half_life": -1},
+    "Training: half_life is nan,": {"half_life": float("nan")},
+    "Training: seed is None, expected a whole number. Type seed=0.": {"seed": None},
+    "Training: seed is 0.5,": {"seed": 0.5},
+    "optimizers: player is 'critic'. Known: discriminator, generator.": {"optimizers": {"critic": Adam()}},
+    "optimizers has None for the generator, expected settings": {"optimizers": {"discriminator": Adam()}},
+    "optimizers has 0.1 for the discriminator, expected settings": {"optimizers": 0.1},
+    "fit: images is 0, expected a number of images above 0.": {"images": 0},
+    "fit: images is -5,": {"images": -5},
+    "fit: images is nan,": {"images": float("nan")},
+    "fit: seconds is 0,": {"images": None, "seconds": 0},
+    "fit: part is (0.5, 0.5), expected two shares of the budget": {"part": (0.5, 0.5)},
+    "The next turn is ('critic',), expected a tuple of players": {"turns": lambda progress: ("critic",)},
+    "The next turn is (), expected a tuple of players": {"turns": lambda progress: ()},
+    "schedule is nan, expected a finite number": {"schedule": lambda spent: float("nan")},
+}
+
+
+@pytest.mark.parametrize("words", SETTINGS)
+def test_a_setting_that_cannot_work_is_refused(words):
+    with pytest.raises(CardiganError) as caught:
+        next(fit(connected(), Images(classes=0), **({"images": 64} | SETTINGS[words])))
+    assert words in str(caught.value)
+
+
+def test_a_training_of_something_else_is_refused():
+    with pytest.raises(CardiganError, match=r"expected a GAN\. Type Training\(GAN\(\.\.\.\)\)"):
+        Training(models.mlp.Generator(size=8))
+    changed = connected()
+    changed.terms = (regularizers.R1(), regularizers.R1(0.5))
+    with pytest.raises(CardiganError, match="Two terms of the discriminator are named 'r1'"):
+        Training(changed)
+
+
+def test_an_objective_with_a_call_of_its_own_is_called():
+    """A separable loss is otherwise asked for real and fake logits apart, which bypassed it."""
+
+    class Doubled(Objective):
+        def __call__(self, step):
+            return 2 * super().__call__(step)
+
+    whole = objectives.non_saturating()
+    doubled = Doubled(whole.discriminator, whole.generator, separable=True)
+    found = []
+    for objective in (whole, doubled):
+        torch.manual_seed(1)
+        (record,) = fit(connected(objective=objective), Images(classes=0), images=BATCH, turns=alternate())
+        found.append(record.losses["discriminator/adversarial"].item())
+    assert found[1] == pytest.approx(2 * found[0], rel=1e-6)
 
 
 def test_fit_takes_a_gan_and_settings_or_a_training():
@@ -617,8 +672,8 @@ def test_a_number_that_is_none_reaches_no_weight(player, how):
 
 
 def test_a_penalty_alone_that_overflows_is_caught_and_named():
-    """Only R1 is infinite, only at its lazy steps, the game itself is healthy."""
-    training = Training(connected(terms=(regularizers.R1(weight=float("inf"), every=4),)), optimizers=Adam(1e-2))
+    """Only R1 overflows, only at its lazy steps, the game itself is healthy."""
+    training = Training(connected(terms=(regularizers.R1(weight=1e308, every=4),)), optimizers=Adam(1e-2))
     training.progress.steps["discriminator"] = 1  # the next lazy step is the fourth from here
     data, before = Images(classes=0), None
 

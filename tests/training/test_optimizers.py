@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from cardigan.errors import CardiganError
 from cardigan.training.optimizers import Adam, RMSprop
 
 
@@ -52,3 +53,19 @@ def test_settings_are_values():
     assert repr(RMSprop(0.5)) == "RMSprop(learning_rate=0.5)"
     one, other = (Adam()([nn.Parameter(torch.zeros(1))]) for _ in range(2))
     assert one is not other
+
+
+REFUSED = {
+    "Adam: learning_rate is -0.1, expected a finite number, at least 0. Type learning_rate=0.0002.": lambda: Adam(-0.1),
+    "Adam: learning_rate is nan,": lambda: Adam(float("nan")),
+    "Adam: beta1 is 1.0, expected a number, at least 0 and below 1. Type beta1=0.5.": lambda: Adam(beta1=1.0),
+    "Adam: beta2 is -0.1,": lambda: Adam(beta2=-0.1),
+    "RMSprop: learning_rate is inf,": lambda: RMSprop(float("inf")),
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_settings_that_cannot_be_are_refused(words):
+    with pytest.raises(CardiganError) as caught:
+        REFUSED[words]()
+    assert words in str(caught.value)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from cardigan.clock import Progress
-from cardigan.training.turns import adaptive, alternate, other, together
+from cardigan.errors import CardiganError
+from cardigan.training.turns import adaptive, alternate, check_turn, other, together
 
 
 def play(turns, count, *, losses=None):
@@ -32,10 +33,32 @@ def test_alternate_repeats_its_round(d, g):
     assert play(alternate(discriminator=d, generator=g), 4 * (d + g)) == 4 * (d * [D] + g * [G])
 
 
-@pytest.mark.parametrize(("d", "g"), [(0, 0), (-1, 2), (2, -1)])
-def test_alternate_refuses_counts_without_a_turn(d, g):
-    with pytest.raises(ValueError, match=f"got {d} and {g}"):
-        alternate(discriminator=d, generator=g)
+REFUSED = {
+    "alternate(discriminator=0, generator=0) lets nobody play. Type alternate().": lambda: alternate(
+        discriminator=0, generator=0
+    ),
+    "alternate: discriminator is -1, expected a whole number, at least 0.": lambda: alternate(discriminator=-1),
+    "alternate: generator is 1.5, expected a whole number, at least 0.": lambda: alternate(generator=1.5),
+    "together: first is 'generatr'. Did you mean 'generator'?": lambda: together("generatr"),
+    "together: first is Progress(": lambda: together(Progress()),  # turns=together, without ()
+    "adaptive: longest is 0, expected a whole number, at least 1.": lambda: adaptive(longest=0),
+    "adaptive: first is 'critic'. Known: discriminator, generator.": lambda: adaptive(first="critic"),
+    "adaptive: generator is nan, expected a finite loss or None.": lambda: adaptive(generator=float("nan")),
+    "adaptive(discriminator=0.5) waits for the discriminator's adversarial loss": lambda: adaptive(discriminator=0.5)(
+        Progress(last=("discriminator",), streak=1)
+    ),
+    "The next turn is ('critic',), expected a tuple of players": lambda: check_turn(("critic",)),
+    "The next turn is 'generator', expected a tuple of players": lambda: check_turn("generator"),
+    "The next turn is (), expected a tuple of players": lambda: check_turn(()),
+    "the generator acts twice on one batch; expected once.": lambda: check_turn(("generator", "generator")),
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_turns_that_cannot_be_taken_are_refused(words):
+    with pytest.raises(CardiganError) as caught:
+        REFUSED[words]()
+    assert words in str(caught.value)
 
 
 def test_alternate_starts_anywhere_by_the_clock_alone():
@@ -75,11 +98,6 @@ def test_adaptive_cannot_stall(longest):
 def test_adaptive_cannot_stall_on_a_loss_that_is_no_number():
     never = {"discriminator": lambda step: float("nan"), "generator": lambda step: float("nan")}
     assert len(set(play(adaptive(discriminator=0.1, generator=0.1, longest=3), 7, losses=never))) == 2
-
-
-def test_adaptive_refuses_to_allow_no_turn_at_all():
-    with pytest.raises(ValueError, match="longest must be at least 1, got 0"):
-        adaptive(longest=0)
 
 
 def test_the_opponent():

@@ -8,8 +8,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from cardigan.augment.chain import check, known, sometimes
+from cardigan.augment.chain import known, sometimes
 from cardigan.augment.policies import POLICIES
+from cardigan.checks import check
+from cardigan.contracts import GAN
 from cardigan.errors import CardiganError
 
 
@@ -21,7 +23,8 @@ class AdaptiveAugment(nn.Module):
     .. math:: r = E[\operatorname{sign} D(x)],\ x \sim p_{data},
        \qquad p \leftarrow p + \operatorname{sign}(r - \text{target}) \cdot \text{images} / \text{horizon}
 
-    For objectives in which a logit's sign tells real from fake: not for Wasserstein or relativistic games.
+    D(x) is measured from the objective's boundary, which is 0.5 in the 0-1 coding of least squares. Objectives without
+    a boundary, Wasserstein and relativistic ones, are refused: there a logit alone says nothing of real or fake.
 
     Source: *Training Generative Adversarial Networks with Limited Data*, Karras et al., 2020.
 
@@ -37,7 +40,8 @@ class AdaptiveAugment(nn.Module):
         overfitting: scalar, the r that the last change went by; 0 before the first.
 
     Raises:
-        CardiganError: if no name is given or one is unknown, or if a number is out of its range.
+        CardiganError: if no name is given or one is unknown, or if a number is out of its range; when a GAN is made
+            with it, if the objective has no boundary.
     """
 
     probability: Tensor
@@ -78,7 +82,10 @@ class AdaptiveAugment(nn.Module):
 
     @torch.no_grad()
     def observe(self, real_logits: Tensor, *, images: int) -> None:
-        """See the logits of real images, (B, K), after a step of the discriminator on ``images`` images."""
+        """See the logits of real images, (B, K), after a step of the discriminator on ``images`` images.
+
+        They are measured from the objective's boundary: above 0 an image counts as real.
+        """
         self.signs += (real_logits > 0).sum() - (real_logits < 0).sum()
         self.logits += real_logits.numel()
         self.images += images
@@ -91,6 +98,15 @@ class AdaptiveAugment(nn.Module):
         self.overfitting.copy_(torch.where(due, overfitting, self.overfitting))
         for total in (self.signs, self.logits, self.images, self.observations):
             total.masked_fill_(due, 0)
+
+    def check_gan(self, gan: GAN) -> None:
+        """Refuse objectives in which no logit divides real from fake."""
+        if gan.objective.boundary is None:
+            raise CardiganError(
+                f"Adaptive augmentation asks whether the discriminator calls an image real, and with "
+                f"{gan.objective.name} one logit does not say that. Take a fixed one, augment.diffaugment("
+                f"{', '.join(map(repr, self.policies))}), or another objective, such as objectives.hinge()."
+            )
 
     def gauges(self) -> dict[str, Tensor]:
         """The probability, and the overfitting that it last went by, as they stand."""

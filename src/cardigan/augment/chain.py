@@ -1,14 +1,12 @@
 """Policies put together, by their names."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from cardigan.augment.policies import POLICIES, Policy, chosen
+from cardigan.checks import check
 from cardigan.discovery import suggestion
 from cardigan.errors import CardiganError
 
@@ -19,9 +17,15 @@ class DiffAugment:
 
     Args:
         policies: names, in the order of their action.
+
+    Raises:
+        CardiganError: if a name is unknown.
     """
 
     policies: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        known(self.policies)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) in, images of the same shape out."""
@@ -40,7 +44,7 @@ def diffaugment(*policies: str) -> DiffAugment:
         >>> diffaugment("color", "translation")(torch.zeros(2, 3, 16, 16)).shape
         torch.Size([2, 3, 16, 16])
     """
-    return DiffAugment(known(policies))
+    return DiffAugment(policies)
 
 
 def known(policies: tuple[str, ...]) -> tuple[str, ...]:
@@ -75,13 +79,3 @@ def sometimes(policy: Policy, images: Tensor, probability: Tensor | float) -> Te
     if not isinstance(probability, Tensor):
         check("probability", probability, lambda value: 0 <= value <= 1, "a number from 0 to 1", "0.5")
     return torch.where(chosen(images, probability), policy(images), images)
-
-
-def check(name: str, value: Any, fits: Callable[[Any], bool], expected: str, instead: str) -> None:
-    """Refuse what is not a number, or one that does not fit.
-
-    Raises:
-        CardiganError: naming the value, what was expected, and what to type instead.
-    """
-    if not isinstance(value, Real) or not fits(value):
-        raise CardiganError(f"{name} is {value!r}, expected {expected}. Type {name}={instead}.")

@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cardigan.contracts import Player, Step
+from cardigan.contracts import GAN, Player, Step
+from cardigan.errors import CardiganError
+from cardigan.regularizers._term import WeightedTerm
 from cardigan.share import mean
 
 
@@ -44,7 +46,7 @@ def pixels_and_slopes(mine: Tensor, true: Tensor, *, scales: int = 3) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Content:
+class Content(WeightedTerm):
     """The mean absolute difference between what the generator made of its source and the true image.
 
     For generators that start from an image whose answer is known: restoration, colouring.
@@ -57,7 +59,7 @@ class Content:
 
     weight: float = 1.0
     every: int = field(default=1, init=False, repr=False)
-    name: str = field(default="content", init=False, repr=False)
+    name: str = field(default="content", kw_only=True, repr=False)
     player: Player = field(default="generator", init=False, repr=False)
 
     def __call__(self, step: Step) -> Tensor:
@@ -108,12 +110,15 @@ class _Distance:
 
 
 @dataclass(frozen=True)
-class Perceptual:
+class Perceptual(WeightedTerm):
     """How far apart the generator's image and the true one are for another network: see :func:`perceptual`.
 
     Args:
         features: is neither trained nor moved: put it on the device that trains, in evaluation mode.
         weight: of the distance.
+
+    Raises:
+        CardiganError: if ``features`` cannot be called.
 
     Example:
         >>> Perceptual(torch.nn.Conv2d(3, 8, 3), weight=0.5).name
@@ -123,8 +128,16 @@ class Perceptual:
     features: Features
     weight: float = 1.0
     every: int = field(default=1, init=False, repr=False)
-    name: str = field(default="perceptual", init=False, repr=False)
+    name: str = field(default="perceptual", kw_only=True, repr=False)
     player: Player = field(default="generator", init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not callable(self.features):
+            raise CardiganError(
+                f"Perceptual: features is {self.features!r}, expected a network, images (B, C, H, W) to maps. Type "
+                f"Perceptual(features.load(NAME))."
+            )
 
     def __call__(self, step: Step) -> Tensor:
         """One value per image, (B,)."""
@@ -132,7 +145,7 @@ class Perceptual:
 
 
 @dataclass(frozen=True)
-class Matching:
+class Matching(WeightedTerm):
     """How far apart the generator's image and the true one are for the discriminator itself, at each of its levels.
 
     A perceptual loss that needs no other network: what the discriminator looks at, the generator is told to get right
@@ -144,12 +157,24 @@ class Matching:
 
     Args:
         weight: of the mean absolute difference, measured in the mean size of the true image's features.
+
+    Raises:
+        CardiganError: when a GAN is made with it, if the discriminator has no ``features``.
     """
 
     weight: float = 0.1
     every: int = field(default=1, init=False, repr=False)
-    name: str = field(default="matching", init=False, repr=False)
+    name: str = field(default="matching", kw_only=True, repr=False)
     player: Player = field(default="generator", init=False, repr=False)
+
+    def check_gan(self, gan: GAN) -> None:
+        """Refuse a discriminator without ``features``."""
+        if not callable(getattr(gan.discriminator, "features", None)):
+            kind = f"{type(gan.discriminator).__module__}.{type(gan.discriminator).__name__}"
+            raise CardiganError(
+                f"Matching compares features of the discriminator, and {kind} has no features(images). Take "
+                f"models.unet.Discriminator, or leave the term out."
+            )
 
     def __call__(self, step: Step) -> Tensor:
         """One value per image, (B,)."""

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cardigan.contracts import Box, DiscriminatorNetwork, Player, Shape, Step
+from cardigan.contracts import GAN, Box, DiscriminatorNetwork, Player, Shape, Step
 from cardigan.errors import CardiganError
+from cardigan.regularizers._term import WeightedTerm
 from cardigan.regularizers.self_supervision import decoding
 
 
@@ -90,7 +91,7 @@ class Rotating(DiscriminatorNetwork):
 
 
 @dataclass(frozen=True)
-class Rotation:
+class Rotation(WeightedTerm):
     r"""The cross-entropy of telling by how many quarter turns images were rotated.
 
     .. math:: L_D \mathrel{+}= -\beta\, E_{x \sim p_{data}} E_r \log Q(r \mid x^r), \quad
@@ -111,7 +112,7 @@ class Rotation:
         weight: beta of the discriminator, 1 in the paper, or alpha of the generator, 0.2.
 
     Raises:
-        CardiganError: when called, if the discriminator is not :class:`Rotating`.
+        CardiganError: when a GAN is made with it, if the discriminator is not :class:`Rotating`.
 
     Example:
         >>> Rotation("generator", weight=0.2)
@@ -121,16 +122,15 @@ class Rotation:
     player: Player = "discriminator"
     weight: float = 1.0
     every: int = field(default=1, init=False, repr=False)
-    name: str = field(default="rotation", init=False, repr=False)
+    name: str = field(default="rotation", kw_only=True, repr=False)
+
+    def check_gan(self, gan: GAN) -> None:
+        """Refuse a discriminator that has no head for rotations."""
+        _rotating(gan.discriminator)
 
     def __call__(self, step: Step) -> Tensor:
         """One value per rotated image, (4 * ceil(B / 4),)."""
-        discriminator = step.gan.discriminator
-        if not isinstance(discriminator, Rotating):
-            raise CardiganError(
-                f"Rotation needs a discriminator that can tell rotations, and this one is a "
-                f"{_name(discriminator)}: wrap it, regularizers.Rotating(discriminator, generator.shape)."
-            )
+        discriminator = _rotating(step.gan.discriminator)
         if self.player == "discriminator":
             assert step.shown is not None
             upright, labels = step.shown[::4].detach(), step.labels
@@ -139,6 +139,16 @@ class Rotation:
         turned, turns = quarter_turns(upright)
         logits = discriminator.rotations(turned, None if labels is None else labels[::4].repeat(4))
         return self.weight * F.cross_entropy(logits, turns, reduction="none")
+
+
+def _rotating(discriminator: nn.Module) -> Rotating:
+    """The discriminator, if it can tell rotations."""
+    if not isinstance(discriminator, Rotating):
+        raise CardiganError(
+            f"Rotation needs a discriminator that can tell rotations, and this one is a "
+            f"{_name(discriminator)}: wrap it, regularizers.Rotating(discriminator, generator.shape)."
+        )
+    return discriminator
 
 
 def _check_square(height: int, width: int) -> None:

@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cardigan.contracts import Box, Player, Step
+from cardigan.checks import check_choice
+from cardigan.contracts import GAN, Box, Player, Step
 from cardigan.errors import CardiganError
+from cardigan.regularizers._term import WeightedTerm
 from cardigan.regularizers.likeness import pixels_and_slopes
 
 EIGHTH = 1 / 8
@@ -17,7 +19,7 @@ EIGHTH = 1 / 8
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class Reconstruction(WeightedTerm):
     """The discriminator must be able to draw again, from its own maps, the real images it was shown.
 
     Maps that hold the whole image cannot fasten on a few telling details, which is how a discriminator learns a hundred
@@ -35,7 +37,8 @@ class Reconstruction:
             of each side, anywhere, as in the paper.
 
     Raises:
-        CardiganError: when it is called, if the discriminator has no decoders.
+        CardiganError: if ``targets`` or ``part`` is unknown; when a GAN is made with it, or when it is called, if the
+            discriminator has no decoders.
 
     Example:
         >>> Reconstruction(weight=1.0)
@@ -47,8 +50,22 @@ class Reconstruction:
     targets: Literal["antialias", "nearest"] = "antialias"
     part: Literal["quadrant", "eighth"] = "quadrant"
     every: int = field(default=1, init=False, repr=False)
-    name: str = field(default="reconstruction", init=False, repr=False)
+    name: str = field(default="reconstruction", kw_only=True, repr=False)
     player: Player = field(default="discriminator", init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("targets", self.targets, ("antialias", "nearest"), of="Reconstruction")
+        check_choice("part", self.part, ("quadrant", "eighth"), of="Reconstruction")
+        if not callable(self.distance):
+            raise CardiganError(
+                f"Reconstruction: distance is {self.distance!r}, expected a function (pictures, targets) -> (B,). Type "
+                f"distance=regularizers.pixels_and_slopes."
+            )
+
+    def check_gan(self, gan: GAN) -> None:
+        """Refuse a discriminator without decoders."""
+        decoding(gan.discriminator)
 
     def __call__(self, step: Step) -> Tensor:
         """One value per image, (B,)."""

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
+from cardigan.checks import check
 from cardigan.contracts import Player
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -21,6 +22,12 @@ class WeightClipping:
 
     Source: *Wasserstein GAN*, Arjovsky, Chintala and Bottou, 2017.
 
+    Args:
+        limit: the largest magnitude of a weight.
+
+    Raises:
+        CardiganError: if the limit is not a finite number above 0.
+
     Example:
         >>> layer = nn.Linear(4, 4)
         >>> WeightClipping(0.01)(layer)
@@ -30,6 +37,10 @@ class WeightClipping:
 
     limit: float = 0.01
     player: Player = field(default="discriminator", init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        limits = "a finite number above 0"
+        check("limit", self.limit, lambda value: 0 < value < torch.inf, limits, 0.01, of="WeightClipping")
 
     @torch.no_grad()
     def __call__(self, network: nn.Module) -> None:

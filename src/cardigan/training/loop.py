@@ -8,13 +8,15 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cardigan.checks import check, check_choice, check_not_negative
 from cardigan.clock import Progress, StepRecord, Turns
-from cardigan.contracts import GAN, Adaptive, Batch, Batches, GeneratorNetwork, Player
+from cardigan.contracts import GAN, PLAYERS, Adaptive, Batch, Batches, GeneratorNetwork, Player
 from cardigan.crew import together as crew_of_all
 from cardigan.errors import CardiganError
 from cardigan.randomness import generator, seeded
@@ -23,13 +25,11 @@ from cardigan.training.buffers import Kept, kept_buffers, put_back
 from cardigan.training.ema import Average, settled
 from cardigan.training.optimizers import Adam, OptimizerSettings, laid_out
 from cardigan.training.precision import Precision, arithmetic
-from cardigan.training.schedules import Schedule
+from cardigan.training.schedules import Schedule, check_multiplier
 from cardigan.training.steps import Played, differentiated, draw_fakes, draw_sources
-from cardigan.training.turns import alternate
+from cardigan.training.turns import alternate, check_turn
 from cardigan.training.verdicts import DISTANT, Verdict
 from cardigan.training.whole_batch import over_all
-
-PLAYERS: tuple[Player, Player] = ("discriminator", "generator")
 
 
 class Training:
@@ -48,8 +48,8 @@ class Training:
         precision: what the networks multiply with.
 
     Raises:
-        CardiganError: if an adaptive augmentation is no module; if the device lacks the precision; or, of several
-            processes, if a layer cannot be trained by them.
+        CardiganError: if a part of the GAN or a setting cannot work; if an adaptive augmentation is no module; if the
+            device lacks the precision; or, of several processes, if a layer cannot be trained by them.
     """
 
     def __init__(
@@ -62,6 +62,11 @@ class Training:
         device: torch.device | str = "cpu",
         precision: Precision = "float32",
     ) -> None:
+        if not isinstance(gan, GAN):
+            raise CardiganError(f"Training got {gan!r} to train, expected a GAN. Type Training(GAN(...)).")
+        gan.check()
+        check("seed", seed, lambda value: isinstance(value, Integral), "a whole number", 0, of="Training")
+        check_not_negative("half_life", half_life, of="Training", instead=20_000)
         if isinstance(gan.augment, Adaptive) and not isinstance(gan.augment, nn.Module):
             raise CardiganError(
                 f"{type(gan.augment).__name__} adapts (it has observe), but is no torch.nn.Module, so a checkpoint "
@@ -75,7 +80,7 @@ class Training:
             for module in self.modules():
                 over_all(module)
                 self.crew.hand_out([*module.parameters(), *module.buffers()])
-        settings = optimizers if isinstance(optimizers, Mapping) else dict.fromkeys(PLAYERS, optimizers or Adam())
+        settings = _for_each(optimizers)
         # Walking a network for its weights costs as much as a small layer, so it is done once.
         self.weights = {
             player: [weight for weight in gan.network(player).parameters() if weight.requires_grad]
@@ -117,7 +122,12 @@ class Training:
             return settled(self.average.network, draws())
 
     def set_rates(self, multiplier: float) -> None:
-        """Set every learning rate to its full value times ``multiplier`` times the scale that remedies set."""
+        """Set every learning rate to its full value times ``multiplier`` times the scale that remedies set.
+
+        Raises:
+            CardiganError: if the multiplier is negative or not a finite number.
+        """
+        check_multiplier(multiplier)
         for player, optimizer in self.optimizers.items():
             for group, full in zip(optimizer.param_groups, self.full_rates[player], strict=True):
                 group["lr"] = full * multiplier * self.rate_scale
@@ -155,7 +165,7 @@ class Training:
                 raise error
 
     def _turn(self, batches: Batches, turns: Turns) -> StepRecord:
-        progress, turn = self.progress, turns(self.progress)
+        progress, turn = self.progress, check_turn(turns(self.progress))
         batch = own_batch(batches.at(progress.images), batches.batch_size)
         losses: dict[str, Tensor] = {}
         logits: dict[str, Tensor] = {}
@@ -176,7 +186,8 @@ class Training:
                 losses |= {f"{player}/{name}": value for name, value in named.items()}
                 logits = means | logits
                 if player == "discriminator" and isinstance(self.gan.augment, Adaptive):
-                    self.gan.augment.observe(gathered(played.logits["real"]), images=batches.batch_size)
+                    above = played.logits["real"] - (self.gan.objective.boundary or 0.0)
+                    self.gan.augment.observe(gathered(above), images=batches.batch_size)
         for player, buffers in zip(PLAYERS, kept, strict=False):
             if player not in turn:
                 put_back(buffers)
@@ -231,6 +242,28 @@ class Training:
         return named, logits
 
 
+def _for_each(
+    optimizers: OptimizerSettings | Mapping[Player, OptimizerSettings] | None,
+) -> Mapping[Player, OptimizerSettings]:
+    """The settings of each player.
+
+    Raises:
+        CardiganError: if a player is missing or unknown, or what is given makes no optimizer.
+    """
+    settings: Mapping[Player, OptimizerSettings] = (
+        optimizers if isinstance(optimizers, Mapping) else dict.fromkeys(PLAYERS, optimizers or Adam())
+    )
+    for player in settings:
+        check_choice("player", player, PLAYERS, of="optimizers")
+    for player in PLAYERS:
+        if not callable(made := settings.get(player)):
+            raise CardiganError(
+                f"optimizers has {made!r} for the {player}, expected settings that make an optimizer of its weights. "
+                f"Type optimizers=Adam(2e-4), or one for each: {{'discriminator': Adam(), 'generator': Adam()}}."
+            )
+    return settings
+
+
 def fit(
     gan: GAN | Training,
     batches: Batches,
@@ -261,7 +294,7 @@ def fit(
         A record of each turn.
 
     Raises:
-        ValueError: unless exactly one budget is given.
+        CardiganError: unless exactly one budget is given, above 0; if a setting or a turn cannot work.
         NonFiniteError: if a loss or gradient is not finite; no weight has been changed by it. On a GPU it is told of a
             turn later, or when ``Training.judge`` is called.
         LostProcessError: if several processes train together and one of them is gone.
@@ -277,9 +310,14 @@ def fit(
         [16, 32, 48, 64]
     """
     if (images is None) == (seconds is None):
-        raise ValueError("Give fit exactly one budget: images=N or seconds=S.")
+        raise CardiganError("Give fit exactly one budget: images=N or seconds=S.")
     if isinstance(gan, Training) and settings:
-        raise ValueError(f"Give {', '.join(settings)} to Training, which is there already, and not to fit.")
+        raise CardiganError(f"Give {', '.join(settings)} to Training, which is there already, and not to fit.")
+    for name, budget, unit in (("images", images, "images"), ("seconds", seconds, "seconds")):
+        if budget is not None:
+            check(name, budget, lambda value: value > 0, f"a number of {unit} above 0", 1_000, of="fit")
+    if not (isinstance(part, tuple) and len(part) == 2 and 0 <= part[0] < part[1] <= 1):
+        raise CardiganError(f"fit: part is {part!r}, expected two shares of the budget, such as part=(0.0, 0.5).")
     training = gan if isinstance(gan, Training) else Training(gan, **settings)
     turns = turns or alternate()
     progress = training.progress

@@ -7,6 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from cardigan.checks import check, check_not_negative
+
 
 class OptimizerSettings(Protocol):
     """Anything that makes an optimizer for parameters."""
@@ -27,6 +29,9 @@ class Adam:
         beta1: memory of the mean. GANs like it low: 0 to 0.5.
         beta2: memory of the square.
 
+    Raises:
+        CardiganError: if the rate is negative or not finite, or a beta is below 0 or not below 1.
+
     Example:
         >>> Adam(2e-4)([nn.Parameter(torch.zeros(2))]).defaults["betas"]
         (0.5, 0.999)
@@ -35,6 +40,11 @@ class Adam:
     learning_rate: float = 2e-4
     beta1: float = 0.5
     beta2: float = 0.999
+
+    def __post_init__(self) -> None:
+        check_not_negative("learning_rate", self.learning_rate, of="Adam", instead=2e-4)
+        for name, beta, usual in (("beta1", self.beta1, 0.5), ("beta2", self.beta2, 0.999)):
+            check(name, beta, lambda value: 0 <= value < 1, "a number, at least 0 and below 1", usual, of="Adam")
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer, with fresh state."""
@@ -49,12 +59,21 @@ class RMSprop:
 
     Source: *Wasserstein GAN*, Arjovsky, Chintala and Bottou, 2017, algorithm 1.
 
+    Args:
+        learning_rate: the full rate; schedules multiply it.
+
+    Raises:
+        CardiganError: if the rate is negative or not finite.
+
     Example:
         >>> RMSprop()([nn.Parameter(torch.zeros(2))]).defaults["lr"]
         5e-05
     """
 
     learning_rate: float = 5e-5
+
+    def __post_init__(self) -> None:
+        check_not_negative("learning_rate", self.learning_rate, of="RMSprop", instead=5e-5)
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer, with fresh state."""

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from cardigan.checks import check_choice
 from cardigan.errors import CardiganError
 
 Precision = Literal["float32", "bfloat16"]
@@ -21,13 +22,14 @@ def arithmetic(precision: Precision, device: torch.device) -> Callable[[], Abstr
     A context remembers the weights that it rounded: leave it before they change.
 
     Raises:
-        CardiganError: if the device has no such arithmetic.
+        CardiganError: if there is no such precision, or the device does not compute with it.
 
     Example:
         >>> with arithmetic("bfloat16", torch.device("cpu"))():
         ...     torch.nn.Linear(2, 1)(torch.zeros(1, 2)).dtype
         torch.bfloat16
     """
+    check_choice("precision", precision, get_args(Precision))
     if precision == "float32":
         return nullcontext  # and not autocast switched off: a caller's own would be
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):

@@ -60,7 +60,12 @@ def draw_sources(gan: GAN, batch: Batch, rng: torch.Generator) -> tuple[Tensor, 
     """
     if batch.source is not None:
         return batch.source, batch.labels
-    assert gan.prior is not None
+    if gan.prior is None:
+        raise CardiganError(
+            f"The generator {type(gan.generator).__name__} has no latent, and the batches bring no source, so nobody "
+            f"knows what it starts from. Give the GAN a prior: GAN(..., prior=cardigan.Normal(128)), or set "
+            f"self.latent = 128 in the generator."
+        )
     if current().count == 1:
         return gan.prior(batch.labels, count=len(batch.real), rng=rng)
     given = None if batch.labels is None else spread(batch.labels)
@@ -117,7 +122,7 @@ def differentiated(
         # Asking for these weights alone spares the other network's weight gradients, and cannot leave any behind.
         return torch.autograd.grad(total, weights, allow_unused=True)
 
-    alone = player == "discriminator" and gan.objective.separable and not _due(gan, player, steps)
+    alone = player == "discriminator" and gan.objective.in_halves and not _due(gan, player, steps)
     if not alone or _in_one_pass(gan.discriminator, fakes.smaller):
         with arithmetic():
             played = play(gan, player, batch, fakes, steps=steps)
@@ -178,7 +183,8 @@ def _look(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, differentiabl
     if player == "discriminator":
         if differentiable_inputs:
             real = real.detach().requires_grad_()
-            fakes.images.requires_grad_()
+            for images in (fakes.images, *fakes.smaller):
+                images.requires_grad_()
         reals, seen = _show(gan, real, batch.labels, fakes)
         shown = reals.images
         real_logits, fake_logits, maps = _judge_both(gan.discriminator, reals, seen, maps=differentiable_inputs)
@@ -189,7 +195,8 @@ def _look(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, differentiabl
         fake_logits = gan.discriminator(gan.augment(fakes.images), fakes.labels, *map(gan.augment, fakes.smaller))
     real_logits, fake_logits = (None if logits is None else widened(logits) for logits in (real_logits, fake_logits))
     return Step(
-        player, real, fakes.images, batch.labels, fakes.labels, real_logits, fake_logits, fakes.source, gan, shown, maps
+        *(player, real, fakes.images, batch.labels, fakes.labels, real_logits, fake_logits, fakes.source, gan),
+        *(shown, maps, fakes.smaller),
     )
 
 
