@@ -50,11 +50,11 @@ ALLOWED = {
     "tuning": set(),
     # parts
     "layers": {"errors", "share"},
-    "models": {"contracts", "layers", "errors", "features", "share"},
+    "models": {"contracts", "layers", "errors", "features", "pixels", "share"},
     "models/fastgan": {"contracts", "layers", "errors", "models._fastgan"},
     "models/__init__": {"discovery"},
     "objectives": {"checks", "contracts", "errors", "share"},
-    "regularizers": {"checks", "contracts", "errors", "share", "regularizers"},
+    "regularizers": {"checks", "contracts", "errors", "pixels", "share", "regularizers"},
     "augment": {"checks", "contracts", "errors", "discovery", "share", "augment"},
     # what other networks see
     "features": LEAVES | {"layers", "features._contract"},

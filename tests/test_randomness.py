@@ -80,3 +80,36 @@ def test_a_seeded_block_seeds_the_gpu_and_gives_its_state_back():
     assert torch.equal(torch.rand(2, device="cuda"), expected)
     with seeded(0, "layers", device="cuda"):
         assert torch.equal(torch.rand(3, device="cuda"), inside)
+
+
+@pytest.fixture
+def apple(monkeypatch):
+    """A stand-in for an Apple GPU: it has a global generator, and knows no devices to choose from."""
+
+    class Backend:
+        drawn = torch.Generator().manual_seed(5)
+
+        def get_rng_state(self, device):
+            return self.drawn.get_state()
+
+        def set_rng_state(self, state, device):
+            self.drawn.set_state(state)
+
+        def manual_seed(self, value):
+            self.drawn.manual_seed(value)
+
+    backend, real = Backend(), torch.get_device_module
+    monkeypatch.setattr(torch, "get_device_module", lambda device: backend if str(device) == "mps" else real(device))
+    return backend.drawn
+
+
+def test_a_seeded_block_seeds_an_apple_gpu_and_gives_its_state_back(apple):
+    before = apple.get_state()
+    expected = torch.rand(2, generator=generator(0, "layers", 64))
+    with seeded(0, "layers", 64, device="mps"):
+        assert torch.equal(torch.rand(2, generator=apple), expected)
+        assert torch.equal(torch.rand(2), expected), "the processor's is seeded as well"
+    assert torch.equal(apple.get_state(), before)
+    with pytest.raises(KeyError), seeded(0, "layers", device="mps"):
+        {}[torch.rand(3, generator=apple)]
+    assert torch.equal(apple.get_state(), before), "after an error too"

@@ -6,7 +6,7 @@ have drawn, and no random state needs saving.
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -54,12 +54,24 @@ def seeded(seed: int, stream: str, clock: int = 0, *, device: torch.device | str
         True
     """
     device = torch.device(device)
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        value = derive(seed, stream, clock)
+    value = derive(seed, stream, clock)
+    with torch.random.fork_rng(devices=[]), _own_generator_seeded(device, value):
         # torch.manual_seed would also visit every other backend and costs more than a small network's layer.
         torch.default_generator.manual_seed(value)
-        if cuda:
-            with torch.cuda.device(device):  # else the current one would be seeded
-                torch.cuda.manual_seed(value)
         yield
+
+
+@contextmanager
+def _own_generator_seeded(device: torch.device, value: int) -> Iterator[None]:
+    """Seed the global generator that a device has beside the CPU's, and give its state back afterwards."""
+    if device.type == "cpu":
+        yield
+        return
+    backend = torch.get_device_module(device)
+    before = backend.get_rng_state(device)
+    try:
+        with backend.device(device) if device.type == "cuda" else nullcontext():  # else the current one is seeded
+            backend.manual_seed(value)
+        yield
+    finally:
+        backend.set_rng_state(before, device)

@@ -143,6 +143,16 @@ def test_a_file_gives_features_and_probabilities(tmp_path, channels):
     assert found.preprocessing.startswith(f"at their own size; {grey}, transparent parts over middle grey; [-1, 1]; ")
 
 
+def test_an_apple_gpu_is_asked_for_no_float64(tmp_path, monkeypatch, on_apple_gpu):
+    """By a stand-in: there is none there."""
+    path = tmp_path / "small.safetensors"
+    Classifier(classes=3, channels=1, widths=(4,)).save(path)
+    images = np.random.default_rng(0).integers(0, 256, (5, 12, 16, 1), np.uint8)
+    expected, prepared = from_file(path).see(images), room.prepared
+    monkeypatch.setattr(room, "prepared", lambda *given, **options: on_apple_gpu(prepared(*given, **options)))
+    np.testing.assert_array_equal(from_file(path).see(images).probabilities, expected.probabilities)
+
+
 def test_the_digest_of_a_file_covers_the_head_too(tmp_path):
     network, path = Classifier(classes=3, widths=(4,)), tmp_path / "small.safetensors"
     network.save(path)

@@ -72,6 +72,13 @@ def test_the_published_file_is_known_to_the_last_bit():
     assert all(SHA256[:8] in name for name in (*FILES, room.ADDRESS))
 
 
+def test_an_apple_gpu_is_asked_for_no_float64(path, monkeypatch, on_apple_gpu):
+    """By a stand-in: there is none there."""
+    expected, prepared = inception(path).see(pictures()), room.prepared
+    monkeypatch.setattr(room, "prepared", lambda *given, **options: on_apple_gpu(prepared(*given, **options)))
+    np.testing.assert_array_equal(inception(path).see(pictures()).probabilities, expected.probabilities)
+
+
 def test_images_reach_the_network_by_the_pinned_path(path, network):
     found, images = inception(path), pictures()
     maps = (torch.from_numpy((resized(images, 299) + 1) * 127.5) - 128) / 128

@@ -3,6 +3,7 @@
 import inspect
 import sys
 import traceback
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -227,6 +228,25 @@ PROMISES = {key: value for key, value in list(globals().items()) if key.startswi
 @pytest.mark.parametrize("name", recipes.names())
 def test_contract(name, promise):
     PROMISES[promise](name)
+
+
+@pytest.mark.parametrize("sides", [None, (24, 40)], ids=["smallest", "no power of two"])
+@pytest.mark.parametrize("name", recipes.names())
+def test_a_turn_asks_for_nothing_that_apples_gpus_lack(name, sides, apple_gpu):
+    """By a stand-in that runs on the processor."""
+    shape = task(name) if sides is None else replace(task(name), height=sides[0], width=sides[1])
+    try:
+        recipe = recipes.prepare(name, shape, seed=1, **small(name))
+    except CardiganError:
+        assert sides, "its own size can be built"
+        return  # it draws no others
+    training = Training(recipe.gan, optimizers=recipe.optimizers, half_life=recipe.half_life, seed=1)
+    drawn = batches(store(shape), batch_size=recipe.batch_size, labels=bool(recipe.gan.generator.classes))
+    drawn = Pairs(drawn, recipe.degradation) if recipe.degradation else drawn
+    with apple_gpu():
+        for stage in recipe.course:
+            training.gan = stage.gan
+            training.turn(drawn, lambda progress: ("discriminator", "generator"))
 
 
 # --- the contract finds a new file by itself, and can fail ---------------------------------------------------------

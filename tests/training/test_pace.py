@@ -177,6 +177,18 @@ def test_if_the_plain_way_breaks_nothing_is_measured_and_training_comes_to_it_it
     same(bits(trained), bits(other))
 
 
+@pytest.mark.parametrize(("kind", "queues"), [("cpu", False), ("cuda", True), ("mps", True)])
+def test_a_device_that_works_through_a_queue_is_waited_for_before_and_after(kind, queues, monkeypatch):
+    """A declared distant device: its queue is a count."""
+    waited, trained = [], training()
+    monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
+    rehearsal = pace._Rehearsal(trained, IMAGES, BOTH)
+    monkeypatch.setattr(rehearsal, "_turn", lambda: waited.append("turn"))
+    trained.device = torch.device(kind)
+    rehearsal.seconds(1)
+    assert waited == ([torch.device(kind), "turn", torch.device(kind)] if queues else ["turn"])
+
+
 @pytest.mark.parametrize(
     ("precision", "bfloat16", "expected"),
     [

@@ -60,6 +60,13 @@ def alike(one, other):
     return [name for name, tensor in one.items() if not torch.equal(tensor, other[name])] == []
 
 
+@pytest.mark.parametrize("loss", [1.0, torch.inf, torch.nan])
+def test_a_verdict_is_copied_without_waiting_only_where_an_event_tells_that_it_has_arrived(loss, on_apple_gpu):
+    """By a stand-in: an Apple GPU knows no such event, and the copy would be read before it is written."""
+    losses, gradients = {"adversarial": on_apple_gpu(torch.tensor(loss))}, [on_apple_gpu(torch.ones(2))]
+    assert Verdict("generator", losses, gradients, images=0).sound is (loss == 1.0)
+
+
 @pytest.fixture
 def later(monkeypatch):
     """As on a GPU."""

@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from cardigan.contracts import Batch, Batches
 from cardigan.errors import CardiganError
-from cardigan.pixels import to_float, to_uint8
+from cardigan.pixels import resized, to_float, to_uint8
 from cardigan.randomness import generator
 from cardigan.share import drawn, own_batch
 
@@ -89,7 +88,7 @@ class Degradation:
         height, width = images.shape[2:]
         images = self._damaged(images, rng)
         if self.scale > 1:
-            images = to_float(to_uint8(_resized(images, (height, width))).to(images.device))
+            images = to_float(to_uint8(resized(images, (height, width), mode="bicubic")).to(images.device))
         return images
 
     def prepare(self, pixels: Pixels, *, rows: slice = WHOLE, columns: slice = WHOLE) -> Pixels:
@@ -126,7 +125,9 @@ class Degradation:
         if self.scale == 1:
             return part
         size = (part.shape[0] * self.scale, part.shape[1] * self.scale)
-        return to_uint8(_resized(to_float(torch.from_numpy(part[None])), size))[0].numpy()[keep_rows, keep_columns]
+        return to_uint8(resized(to_float(torch.from_numpy(part[None])), size, mode="bicubic"))[0].numpy()[
+            keep_rows, keep_columns
+        ]
 
     def shrink(self, pixels: Pixels) -> Pixels:
         """A clean picture as a user with a degraded one has it: every damage but no enlargement.
@@ -218,12 +219,7 @@ def _downscale(images: Tensor, damage: Damage, rng: torch.Generator) -> Tensor:
             f"Images of {width}x{height} pixels cannot be scaled down {damage.low} times: choose a --size that is a "
             f"multiple of {damage.low}."
         )
-    return _resized(images, (height // damage.low, width // damage.low))
-
-
-def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bicubic with antialiasing, as Pillow's and MATLAB's."""
-    return F.interpolate(images, size=size, mode="bicubic", antialias=True, align_corners=False)
+    return resized(images, (height // damage.low, width // damage.low), mode="bicubic")
 
 
 def _around(start: int, stop: int, *, length: int, scale: int) -> tuple[slice, slice]:

@@ -145,8 +145,8 @@ def _extractor(
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             maps = network.trunk(prepared(images, channels=network.channels).to(device))[-1]
             features = maps.mean(dim=(2, 3))
-            probabilities = network.head(features).double().softmax(dim=1).float()
-        return Seen(features.cpu().numpy(), probabilities.cpu().numpy())
+            logits = network.head(features).cpu()  # Apple's GPUs have no float64
+        return Seen(features.cpu().numpy(), logits.double().softmax(dim=1).float().numpy())
 
     return Extractor(
         name,

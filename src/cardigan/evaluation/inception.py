@@ -60,7 +60,8 @@ def inception(path: str | Path | None = None, *, legacy: bool = False, device: t
             else:
                 features = _pooled(network, prepared(images, channels=3, size=SIDE).to(device))
                 logits = features @ network.fc.weight.T
-        return Seen(features.cpu().numpy(), logits.double().softmax(dim=1).float().cpu().numpy())
+        logits = logits.cpu()  # Apple's GPUs have no float64
+        return Seen(features.cpu().numpy(), logits.double().softmax(dim=1).float().numpy())
 
     resizer = "bilinear as in TensorFlow 1 (not antialiased)" if legacy else RESIZER
     told = f"{SIDE}x{SIDE}, {resizer}; {CHANNELS[3]}; (pixel - 128) / 128"

@@ -116,7 +116,7 @@ class Normalize:
                 f"dim is {dim} and ndim is {ndim}; expected 1 and 4, for images are (N, C, H, W). Leave them out."
             )
         for name, given in (("mean", mean), ("std", std)):
-            values = torch.as_tensor(given, dtype=torch.float64).flatten()
+            values = torch.as_tensor(given, device="cpu").flatten()  # Apple's GPUs have no float64
             if len(values) not in (1, 3) or not bool((values == 0.5).all()):
                 raise CardiganError(
                     f"The {name} to normalise with is {values.tolist()}; expected 0.5 for each channel, which maps "

@@ -13,6 +13,7 @@ from torch.nn.utils import parametrizations
 
 from cardigan.errors import CardiganError
 from cardigan.layers import Projection, ToPoint, normal_init
+from cardigan.pixels import resized
 from cardigan.share import drawn
 
 LARGEST = 1024
@@ -125,7 +126,7 @@ class Excitation(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (B, C, H, W) in, shares (B, C', 1, 1) out."""
-        return self.choose(self.activation(self.squeeze(F.adaptive_avg_pool2d(maps, 4)))).sigmoid()
+        return self.choose(self.activation(self.squeeze(resized(maps, (4, 4), mode="area")))).sigmoid()
 
 
 def doubling(before: int, after: int, noisy: tuple[int, int] | None = None) -> nn.Sequential:

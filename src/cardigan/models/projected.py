@@ -22,6 +22,7 @@ from cardigan.contracts import DiscriminatorNetwork
 from cardigan.errors import CardiganError
 from cardigan.features import Features
 from cardigan.layers import Projection, Size, check_labels, height_and_width
+from cardigan.pixels import resized
 
 MAPS = 4
 """How many of the backbone's maps are looked at, the coarsest, as in the paper."""
@@ -200,7 +201,7 @@ class Discriminator(DiscriminatorNetwork):
     def seen(self, images: Tensor) -> list[Tensor]:
         """The backbone's maps (B, F, h, w) of images (B, C, H, W) in [-1, 1], the finest first."""
         if images.shape[2:] != self.shown:
-            images = F.interpolate(images, size=self.shown, mode="bilinear", align_corners=False, antialias=True)
+            images = resized(images, self.shown)
         return self.backbone(images)[-MAPS:]
 
     def get_extra_state(self) -> Tensor:

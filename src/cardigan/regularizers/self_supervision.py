@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cardigan.checks import check_choice
 from cardigan.contracts import GAN, Box, Player, Step
 from cardigan.errors import CardiganError
+from cardigan.pixels import resized
 from cardigan.regularizers._term import WeightedTerm
 from cardigan.regularizers.likeness import pixels_and_slopes
 
@@ -97,7 +98,7 @@ class Reconstruction(WeightedTerm):
         size = (picture.shape[2], picture.shape[3])
         if self.targets == "nearest":
             return F.interpolate(part, size=size)
-        return F.interpolate(part, size=size, mode="bilinear", antialias=True)
+        return resized(part, size)
 
 
 def decoding(discriminator: nn.Module) -> Callable[[Sequence[Tensor], Box], list[tuple[Tensor, Box]]]:

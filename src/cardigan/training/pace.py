@@ -199,8 +199,8 @@ class _Rehearsal:
         return self.training.turn(self.batches, lambda progress: self.players)
 
     def _wait(self) -> None:
-        if self.training.device.type == "cuda":
-            torch.cuda.synchronize(self.training.device)
+        if self.training.device.type != "cpu":
+            torch.accelerator.synchronize(self.training.device)
 
 
 def _alike(found: dict[str, float], expected: dict[str, float]) -> bool:

@@ -72,9 +72,11 @@ class Verdict:
         self._share = current()
         total = torch.stack(list(losses.values())).sum()
         self.finite = torch.isfinite(torch.nn.utils.get_total_norm(gradients) + total)
-        # On its way to the host from here on, so that whoever asks later waits for this step and not for later ones.
-        self._copy, self._arrived = self.finite.to("cpu", non_blocking=True), None
+        self._copy, self._arrived = self.finite, None
         if self.finite.is_cuda:
+            # On its way to the host from here on, so that whoever asks later waits for this step and not for later
+            # ones. Only an event tells when such a copy has arrived, and only here is there one to ask.
+            self._copy = self.finite.to("cpu", non_blocking=True)
             self._arrived = torch.cuda.Event()
             self._arrived.record(torch.cuda.current_stream(self.finite.device))
 
