@@ -26,6 +26,7 @@ LEAVES = {
     "place",
     "share",
     "crew",
+    "float32",
 }
 PARTS = {"models", "objectives", "regularizers", "augment", "layers"}
 
@@ -46,6 +47,7 @@ ALLOWED = {
     "share": {"contracts", "place"},
     "crew": {"errors", "place", "share"},
     "_version": set(),
+    "float32": set(),
     "discovery": {"errors"},
     "tuning": set(),
     # parts
@@ -79,7 +81,7 @@ ALLOWED = {
     "evaluation/resize": {"pixels", "features"},
     "evaluation/extractors_contract": {"errors"},
     "evaluation/cache": {"durable", "data.cache", "data.store", "evaluation.extractors_contract"},
-    "evaluation/inception": {"errors", "pixels", "evaluation.extractors_contract", "evaluation.resize"},
+    "evaluation/inception": {"errors", "float32", "pixels", "evaluation.extractors_contract", "evaluation.resize"},
     "evaluation/extractors_arithmetic": {
         "errors",
         "pixels",
@@ -89,6 +91,7 @@ ALLOWED = {
     },
     "evaluation/extractors_classifier": {
         "errors",
+        "float32",
         "randomness",
         "features",
         "data.cache",
@@ -96,7 +99,13 @@ ALLOWED = {
         "evaluation.extractors_contract",
         "evaluation.resize",
     },
-    "evaluation/extractors_network": {"errors", "features", "evaluation.extractors_contract", "evaluation.resize"},
+    "evaluation/extractors_network": {
+        "errors",
+        "features",
+        "float32",
+        "evaluation.extractors_contract",
+        "evaluation.resize",
+    },
     "evaluation/extractors": {"errors", "evaluation"},
     "evaluation/card": {"durable", "errors"},
     "evaluation/ranking": {"errors", "evaluation.card"},

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -600,7 +599,7 @@ def test_a_run_in_minutes_goes_on_with_the_minutes_that_are_left(tmp_path, monke
 
 def test_a_budget_in_minutes_is_spent_in_the_quickest_way_and_one_in_images_as_its_seed_says(tmp_path, monkeypatch):
     def half(self, turns):
-        return turns * (1e-6 if self.training.arithmetic is nullcontext else 0.5e-6)
+        return turns * (1e-6 if self.training.precision == "float32" else 0.5e-6)
 
     monkeypatch.setattr(pace._Rehearsal, "seconds", half)
     told = ["The networks run in bfloat16 here: measured to be 2.00 times as quick as in float32."]

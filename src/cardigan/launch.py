@@ -144,7 +144,7 @@ def open_session(
         half_life=recipe.half_life,
         seed=request.seed,
         device=device,
-        precision=settings.run.precision or "float32",
+        precision=settings.run.precision,
     )
     with crew.one_fate():
         if crew.first:

@@ -28,8 +28,10 @@ class RunSettings:
     """What those scores look through, as ``cardigan evaluate --features`` reads it. None takes a quick look that needs
     no network; a network is slower and sees more."""
     precision: Precision | None = None
-    """What the networks multiply with; weights keep float32. None is float32, and on a budget in minutes bfloat16 where
-    it is measured to be quicker here, and the recipe was seen to learn as well with it."""
+    """What the networks multiply: ``float32`` exactly; ``tf32`` rounded to 11 binary digits in convolutions, on NVIDIA
+    GPUs of compute capability 8.0 and later; ``bfloat16`` rounded to 8. Weights keep float32. None is ``tf32`` where
+    the device knows it, as in PyTorch, else ``float32``. On a budget in minutes it may be ``bfloat16``, where that is
+    measured to be quicker here and the recipe was seen to learn as well with it."""
     pace: bool = True
     """On a budget in minutes, measure which way of running the networks is quickest; false takes the plain one."""
     tensorboard: bool = False

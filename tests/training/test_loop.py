@@ -531,9 +531,9 @@ def test_exactly_one_budget(budget):
 
 
 SETTINGS = {
-    "precision is 'fp32'. Known: float32, bfloat16.": {"precision": "fp32"},
-    "precision is 'bfloat'. Did you mean 'bfloat16'? Known: float32, bfloat16.": {"precision": "bfloat"},
-    "precision is None. Known: float32, bfloat16.": {"precision": None},
+    "precision is 'fp32'. Known: float32, tf32, bfloat16.": {"precision": "fp32"},
+    "precision is 'bfloat'. Did you mean 'bfloat16'? Known: float32, tf32, bfloat16.": {"precision": "bfloat"},
+    "precision is None. Known: float32, tf32, bfloat16.": {"precision": None},
     "Training: half_life is -1, expected a finite number, at least 0.": {"half_life": -1},
     "Training: half_life is nan,": {"half_life": float("nan")},
     "Training: seed is None, expected a whole number. Type seed=0.": {"seed": None},

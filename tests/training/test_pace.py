@@ -96,7 +96,7 @@ def test_a_gain_that_may_be_noise_is_left_alone(clock):
     trained = training()
     found = quickest(trained, IMAGES, BOTH, (PLAIN, COARSE), seconds=1e6)
     assert (found.way, found.gain) == (PLAIN, 1.0)
-    assert trained.arithmetic is nullcontext
+    assert trained.precision == "float32"
 
 
 def test_a_way_that_is_far_slower_is_tried_for_a_turn_only(clock):
@@ -122,7 +122,7 @@ def test_a_way_that_fails_or_computes_something_else_is_not_taken(clock, monkeyp
         return nullcontext
 
     with monkeypatch.context() as patch:
-        patch.setattr(pace, "arithmetic", failing)
+        patch.setattr(loop, "arithmetic", failing)
         assert quickest(training(), IMAGES, BOTH, (PLAIN, COARSE), seconds=1e6).way == PLAIN
     monkeypatch.setattr(pace, "SLACK", (0.0, 0.0))
     trained, other = training(), training()
@@ -132,7 +132,7 @@ def test_a_way_that_fails_or_computes_something_else_is_not_taken(clock, monkeyp
 
 
 def precision_of(trained):
-    return "float32" if trained.arithmetic is nullcontext else "bfloat16"
+    return trained.precision
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["read at once", "read a turn later"])
@@ -172,7 +172,7 @@ def test_if_the_plain_way_breaks_nothing_is_measured_and_training_comes_to_it_it
     with monkeypatch.context() as patch:
         spoil_turns(patch, when)
         assert quickest(trained, IMAGES, BOTH, (PLAIN, COARSE), seconds=1e6) is None
-    assert trained.arithmetic is nullcontext
+    assert trained.precision == "float32"
     assert trained.unread == []
     same(bits(trained), bits(other))
 
@@ -199,14 +199,19 @@ def test_a_device_that_works_through_a_queue_is_waited_for_before_and_after(kind
     ],
 )
 def test_what_was_asked_for_is_not_put_to_the_vote(precision, bfloat16, expected, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: not including_emulation)
+    """A stand-in says that the second of two GPUs is an H100; the current one, the first, is a T4."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: [(7, 5), (9, 0)][device.index])
 
     def told(device, *, compiling):
         found = ways(precision, bfloat16=bfloat16, compiling=compiling, device=torch.device(device))
         return [str(way) for way in found]
 
-    assert told("cpu", compiling=True) == told("cuda", compiling=False) == expected
-    assert told("cuda", compiling=True) == [*expected, *(f"{each}, compiled" for each in expected)]
+    assert told("cpu", compiling=True) == expected
+    on_gpu = ["tf32" if precision is None and each == "float32" else each for each in expected]
+    assert told("cuda:1", compiling=False) == on_gpu
+    assert told("cuda:1", compiling=True) == [*on_gpu, *(f"{each}, compiled" for each in on_gpu)]
+    if precision is None:
+        assert told("cuda:0", compiling=False) == ["float32"]
 
 
 def test_what_cannot_be_differentiated_twice_is_not_compiled(monkeypatch):
@@ -270,7 +275,7 @@ def test_a_budget_in_minutes_takes_the_quickest_way_and_says_so(quick, clock):
     told = found_for(trained, recipe, said=said)
     assert said == ["Trying how the networks run quickest here: float32 or bfloat16."]
     assert told == "The networks run in bfloat16 here: measured to be 2.00 times as quick as in float32."
-    assert trained.arithmetic is not nullcontext
+    assert trained.precision == "bfloat16"
     assert trained.progress.images == trained.progress.turns == 0
     assert trained.progress.seconds > 0, "what measuring takes is a part of the minutes"
 
@@ -283,7 +288,7 @@ def test_a_budget_in_minutes_takes_the_quickest_way_and_says_so(quick, clock):
 def test_else_they_run_as_they_always_do(quick, changes, clock):
     trained, recipe = quick
     assert found_for(trained, recipe, **changes) == ""
-    assert trained.arithmetic is nullcontext
+    assert trained.precision == "float32"
 
 
 def test_a_run_whose_minutes_are_over_measures_nothing(quick, clock):

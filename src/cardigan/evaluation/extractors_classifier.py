@@ -19,6 +19,7 @@ from cardigan.evaluation.extractors_contract import Extractor, Pixels, Seen, che
 from cardigan.evaluation.resize import CHANNELS, prepared
 from cardigan.features import classifier, weights_digest
 from cardigan.features.classifier import Classifier
+from cardigan.float32 import repeatable
 from cardigan.randomness import generator
 
 STEPS, WIDTHS, BATCH = 600, (16, 32, 64), 128
@@ -142,7 +143,7 @@ def _extractor(
 
     @torch.inference_mode()
     def look(images: Pixels) -> Seen:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        with repeatable(device):
             maps = network.trunk(prepared(images, channels=network.channels).to(device))[-1]
             features = maps.mean(dim=(2, 3))
             logits = network.head(features).cpu()  # Apple's GPUs have no float64

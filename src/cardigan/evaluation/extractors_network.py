@@ -12,6 +12,7 @@ from cardigan.errors import CardiganError
 from cardigan.evaluation.extractors_contract import Extractor, Pixels, Seen
 from cardigan.evaluation.resize import CHANNELS, RESIZER, prepared
 from cardigan.features import Features, load, timm_backbone
+from cardigan.float32 import repeatable
 
 LEAST, PLACES = 64, 7
 """The shorter side of an image has at least so many pixels, and of the deepest map so many places: as many as those of
@@ -43,7 +44,7 @@ def from_features(text: str, *, device: torch.device | str = "cpu") -> Extractor
     def look(images: Pixels) -> Seen:
         pixels = prepared(images, channels=features.channels, size=_enlarged(images.shape[1], images.shape[2], least))
         try:
-            with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            with repeatable(device):
                 maps = features(pixels.to(device))
         except Exception:  # a stranger's network has errors of its own
             features.check_size(*pixels.shape[2:])
@@ -81,7 +82,7 @@ def dinov2(path: str | Path | None = None, *, device: torch.device | str = "cpu"
 
     @torch.inference_mode()
     def look(images: Pixels) -> Seen:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        with repeatable(device):
             (tokens,) = network(prepared(images, channels=3, size=SIDE).to(device))
         return Seen(tokens.float().cpu().numpy(), None)
 

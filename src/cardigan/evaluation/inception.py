@@ -20,6 +20,7 @@ from torch import Tensor
 from cardigan.errors import CardiganError, MissingExtraError
 from cardigan.evaluation.extractors_contract import Extractor, Pixels, Seen
 from cardigan.evaluation.resize import CHANNELS, RESIZER, prepared
+from cardigan.float32 import repeatable
 from cardigan.pixels import to_uint8
 
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
@@ -54,7 +55,7 @@ def inception(path: str | Path | None = None, *, legacy: bool = False, device: t
 
     @torch.inference_mode()
     def look(images: Pixels) -> Seen:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        with repeatable(device):
             if legacy:
                 features, logits = network(to_uint8(prepared(images, channels=3)).movedim(3, 1).to(device))
             else:

@@ -24,7 +24,7 @@ from cardigan.share import gathered, own_batch
 from cardigan.training.buffers import Kept, kept_buffers, put_back
 from cardigan.training.ema import Average, settled
 from cardigan.training.optimizers import Adam, OptimizerSettings, laid_out
-from cardigan.training.precision import Precision, arithmetic
+from cardigan.training.precision import Precision, arithmetic, digits, usual
 from cardigan.training.schedules import Schedule, check_multiplier
 from cardigan.training.steps import Played, differentiated, draw_fakes, draw_sources
 from cardigan.training.turns import alternate, check_turn
@@ -45,11 +45,12 @@ class Training:
         half_life: of the averaged generator, in images; 0 publishes the trained weights themselves.
         seed: of all randomness.
         device: where to train.
-        precision: what the networks multiply with.
+        precision: what the networks multiply, ``"float32"``, ``"tf32"`` or ``"bfloat16"``. None is ``"tf32"`` where the
+            device knows it, as in PyTorch, and ``"float32"`` everywhere else.
 
     Raises:
         CardiganError: if a part of the GAN or a setting cannot work; if an adaptive augmentation is no module; if the
-            device lacks the precision; or, of several processes, if a layer cannot be trained by them.
+            device does not compute in the precision; or, of several processes, if a layer cannot be trained by them.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Training:
         half_life: float = 20_000,
         seed: int = 0,
         device: torch.device | str = "cpu",
-        precision: Precision = "float32",
+        precision: Precision | None = None,
     ) -> None:
         if not isinstance(gan, GAN):
             raise CardiganError(f"Training got {gan!r} to train, expected a GAN. Type Training(GAN(...)).")
@@ -74,7 +75,7 @@ class Training:
             )
         self.gan = gan.to(device)
         self.device, self.seed = torch.device(device), seed
-        self.arithmetic = arithmetic(precision, self.device)
+        self.compute_in(usual(self.device) if precision is None else precision)
         self.crew = crew_of_all()
         if self.crew.count > 1:
             for module in self.modules():
@@ -95,6 +96,15 @@ class Training:
         self.progress = Progress()
         self.unread: list[Verdict] = []
         """Verdicts on steps that their optimizer guards until somebody reads what became of them."""
+
+    def compute_in(self, precision: Precision) -> None:
+        """Have the networks multiply in a precision from now on; all that is saved of them stays as it is.
+
+        Raises:
+            CardiganError: if there is no such precision, or the device does not compute in it.
+        """
+        self.arithmetic, self._digits = arithmetic(precision, self.device), digits(precision, self.device)
+        self.precision: Precision = precision
 
     def modules(self) -> list[nn.Module]:
         """Both networks, as in ``PLAYERS``, and an augmentation that learns."""
@@ -118,7 +128,7 @@ class Training:
                 rng = generator(self.seed, "standing statistics", start, device=self.device)
                 yield draw_sources(self.gan, batches.at(start), rng)
 
-        with seeded(self.seed, "standing statistics", device=self.device):
+        with self._digits(), seeded(self.seed, "standing statistics", device=self.device):
             return settled(self.average.network, draws())
 
     def set_rates(self, multiplier: float) -> None:
@@ -139,7 +149,7 @@ class Training:
             CardiganError: if the batch cannot be shared evenly.
             LostProcessError: if another process is gone.
         """
-        with self.crew.sharing(batches.batch_size):
+        with self._digits(), self.crew.sharing(batches.batch_size):
             return self._turn(batches, turns)
 
     @property

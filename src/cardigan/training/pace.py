@@ -18,7 +18,7 @@ from cardigan.clock import StepRecord
 from cardigan.contracts import Batches, Turn
 from cardigan.training.checkpoint import Copy
 from cardigan.training.loop import PLAYERS, Training
-from cardigan.training.precision import Precision, arithmetic
+from cardigan.training.precision import Precision, knows, usual
 from cardigan.training.state import Checkpoint, restore
 from cardigan.training.verdicts import NonFiniteError
 
@@ -81,8 +81,8 @@ def ways(precision: Precision | None, *, bfloat16: bool, compiling: bool, device
         >>> [str(way) for way in ways(None, bfloat16=True, compiling=True, device=torch.device("cpu"))]
         ['float32', 'bfloat16']
     """
-    cuda, precisions = device.type == "cuda", list[Precision]([precision or "float32"])
-    if precision is None and bfloat16 and (not cuda or torch.cuda.is_bf16_supported(including_emulation=False)):
+    cuda, precisions = device.type == "cuda", list[Precision]([precision or usual(device)])
+    if precision is None and bfloat16 and knows("bfloat16", device):
         precisions.append("bfloat16")
     return tuple(
         Way(each, compiled) for compiled in ([False, True] if cuda and compiling else [False]) for each in precisions
@@ -91,7 +91,7 @@ def ways(precision: Precision | None, *, bfloat16: bool, compiling: bool, device
 
 def run_as(training: Training, way: Way) -> None:
     """Have the networks run in that way from now on; weights and all that is saved of them stay as they are."""
-    training.arithmetic = arithmetic(way.precision, training.device)
+    training.compute_in(way.precision)
     twice = any(term.player == "discriminator" for term in training.gan.terms)
     for player in PLAYERS:
         network = training.gan.network(player)
