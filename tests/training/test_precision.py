@@ -156,7 +156,7 @@ def test_tf32_is_refused_where_no_nvidia_gpu_trains(kind):
 def test_another_word_is_refused():
     expected = "precision is 'fp32', expected 'float32', 'tf32' or 'bfloat16'."
     assert resolve("dcgan", {"precision": "fp32"})[1] == [expected]
-    with pytest.raises(CardiganError, match="precision is 'fp32'. Known: float32, tf32, bfloat16."):
+    with pytest.raises(CardiganError, match="Known: float32, tf32, bfloat16"):
         training("fp32")
     with pytest.raises(CardiganError, match="precision is ''"):
         training("")
