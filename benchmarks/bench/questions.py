@@ -32,7 +32,7 @@ QUESTIONS = {
     "startup": Question("How long until something happens?", 2, ("help", "mlp", "dcgan", "run")),
     "checkpoint": Question("What does a checkpoint cost?", 0.5, ("mlp", "dcgan")),
     "sampling": Question("How quick is drawing?", 0.5, ("mlp", "dcgan")),
-    "evaluation": Question("How quick is measuring?", 1, ("gradients", "pixels", "inception", "dinov2")),
+    "evaluation": Question("How quick is measuring?", 1, ("gradients", "pixels", "inception", "dinov2", "texture")),
     "scaling": Question("What do two processes bring?", 2),
     "storing": Question("How quickly are files read?", 1),
     "quality": Question("How good after so many seconds?", 4),
