@@ -12,6 +12,8 @@ from cardigan.request import Request, check, choose_size, differences, pick_devi
 
 DATA, CUT = DataSettings(), DataSettings(fit="cut")
 
+DEVICES = "expected auto, cpu, cuda, cuda:N or mps."
+
 
 def refused(device="cpu", **arguments):
     with pytest.raises(CardiganError) as caught:
@@ -37,9 +39,9 @@ def test_two_budgets_are_both_named():
         ({"minutes": float("nan")}, "--minutes is nan, expected more than 0."),
         ({"size": 2}, "--size is 2, expected 4 to 1024 pixels."),
         ({"size": (64, 2000)}, "--size is (64, 2000), expected 4 to 1024 pixels."),
-        ({"device": "gpu"}, "--device is 'gpu', expected auto, cpu, cuda, cuda:N or mps."),
-        ({"device": "cuda:x"}, "--device is 'cuda:x', expected auto, cpu, cuda, cuda:N or mps."),
-        ({"device": "cuda:²"}, "--device is 'cuda:²', expected auto, cpu, cuda, cuda:N or mps."),
+        ({"device": "gpux"}, f"--device is 'gpux', {DEVICES} A GPU of NVIDIA or AMD is cuda, of a Mac mps."),
+        ({"device": "cuda:x"}, f"--device is 'cuda:x', {DEVICES}"),
+        ({"device": "cuda:²"}, f"--device is 'cuda:²', {DEVICES}"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_value(arguments, told):

@@ -1,12 +1,13 @@
 """The command line: few flags, good errors. Nothing heavy is imported until work begins."""
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnknownOptionError
 
-from cardigan import arguments
+from cardigan import arguments, spelling
 from cardigan._version import __version__
 from cardigan.cli_measure import compare, evaluate, judge
 from cardigan.errors import CardiganError
@@ -33,10 +34,10 @@ def train(
     *,
     recipe: str = "auto",
     size: str | None = None,
-    images: str | None = None,
-    minutes: float | None = None,
+    images: arguments.Whole | None = None,
+    minutes: arguments.Minutes | None = None,
     out: Path | None = None,
-    seed: int = 0,
+    seed: arguments.Whole = 0,
     device: str = "auto",
     resume: Annotated[bool, Parameter(negative="")] = False,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
@@ -55,7 +56,7 @@ def train(
     images
         Budget in images, such as 500000, 500k or 2M. Such a run can be repeated bit for bit.
     minutes
-        Budget in minutes instead. 10 if neither is given and the recipe has no own.
+        Budget in minutes instead, such as 10, 90s or 1h30m. 10 if neither is given and the recipe has no own.
     out
         The run's folder; runs/SOURCE-RECIPE if left out.
     seed
@@ -69,7 +70,8 @@ def train(
         them.
     """
     settings: dict[str, Any] = dict(arguments.pairs(set_ or []))
-    sides, count = arguments.size(size), arguments.count(images)
+    sides = arguments.size(size)
+    spelling.check(recipe, settings, device=device)
     from cardigan.following import FinishedElsewhereError
     from cardigan.launch import train as start
 
@@ -78,7 +80,7 @@ def train(
             source,
             recipe=recipe,
             size=sides,
-            images=count,
+            images=images,
             minutes=minutes,
             out=out,
             seed=seed,
@@ -97,8 +99,8 @@ def sample(
     run: Path,
     /,
     *,
-    count: int = 16,
-    seed: int = 0,
+    count: arguments.Whole = 16,
+    seed: arguments.Whole = 0,
     label: str | None = None,
     truncation: float = 1.0,
     out: Path | None = None,
@@ -269,15 +271,30 @@ def _fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
+def _told(error: CardiganError | CycloptsError, words: list[str]) -> str:
+    """What a user's mistake is answered with."""
+    if isinstance(error.__cause__, CardiganError):  # a converter's own words
+        return str(error.__cause__)
+    if isinstance(error, UnknownOptionError) and words[:1] == ["train"]:
+        return spelling.option(words, error.token.keyword or error.token.value)
+    meant = spelling.command(words[0]) if isinstance(error, UnknownCommandError) and words else None
+    return f'There is no command "{words[0]}". Did you mean "{meant}"?' if meant else str(error)
+
+
 def main(words: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends with its message and exit code 2, without a traceback."""
     tune_process()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an old console shows "?" for what it cannot show
+            stream.reconfigure(errors="replace")
+    words = sys.argv[1:] if words is None else words
     try:
+        spelling.check_tokens(words)
         app(words, exit_on_error=False, print_error=False)
     except (CardiganError, CycloptsError) as error:
         if not tells(error, told()):
             sys.exit(2)
-        _fail(str(error))
+        _fail(_told(error, words))
     except InterruptedRunError as error:
         if tells(error, told()):
             print(f"cardigan: {error}", file=sys.stderr)  # noqa: T201

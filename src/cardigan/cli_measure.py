@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from cardigan import arguments
+from cardigan.arguments import Whole
 
 
 def evaluate(
@@ -15,8 +16,8 @@ def evaluate(
     *,
     against: str | None = None,
     features: str | None = None,
-    count: int | None = None,
-    seed: int = 0,
+    count: Whole | None = None,
+    seed: Whole = 0,
     size: str | None = None,
     device: str = "auto",
     out: Path | None = None,
@@ -84,9 +85,9 @@ def judge(
     other: Path | None = None,
     /,
     *,
-    count: int | None = None,
-    seed: int = 0,
-    port: int = 0,
+    count: Whole | None = None,
+    seed: Whole = 0,
+    port: Whole = 0,
     browser: bool = True,
     results: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import pkgutil
+from pathlib import Path
 from types import ModuleType
 
 from cardigan.errors import CardiganError
@@ -16,7 +17,17 @@ def names(package: ModuleType) -> list[str]:
         >>> "dcgan" in names(models)
         True
     """
-    found = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return names_in(*package.__path__)
+
+
+def names_in(*folders: str | Path) -> list[str]:
+    """The same of folders, without importing the package.
+
+    Example:
+        >>> "sources" in names_in(Path(__file__).parent / "data")
+        True
+    """
+    found = (module.name for module in pkgutil.iter_modules(map(str, folders)))
     return sorted(name.replace("_", "-") for name in found if not name.startswith("_"))
 
 
@@ -34,8 +45,18 @@ def load(package: ModuleType, name: str) -> ModuleType:
     known = names(package)
     kind = package.__name__.rpartition(".")[2].removesuffix("s")
     if name not in known:
-        raise CardiganError(f"There is no {kind} {name!r}.{suggestion(name, known)} Known: {', '.join(known)}.")
+        raise CardiganError(unknown(kind, name, known))
     return importlib.import_module(f"{package.__name__}.{name.replace('-', '_')}")
+
+
+def unknown(kind: str, name: str, known: list[str]) -> str:
+    """The answer to a name that does not exist.
+
+    Example:
+        >>> unknown("recipe", "dgcan", ["dcgan", "wgan"])
+        "There is no recipe 'dgcan'. Did you mean 'dcgan'? Known: dcgan, wgan."
+    """
+    return f"There is no {kind} {name!r}.{suggestion(name, known)} Known: {', '.join(known)}."
 
 
 def suggestion(name: str, known: list[str]) -> str:
@@ -45,5 +66,15 @@ def suggestion(name: str, known: list[str]) -> str:
         >>> suggestion("lerning_rate", ["learning_rate", "width"])
         " Did you mean 'learning_rate'?"
     """
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    near = nearest(name, known)
+    return f" Did you mean {near!r}?" if near else ""
+
+
+def nearest(name: str, known: list[str]) -> str | None:
+    """The known name that is spelt most alike, None if none is.
+
+    Example:
+        >>> nearest("widht", ["learning_rate", "width"])
+        'width'
+    """
+    return next(iter(difflib.get_close_matches(name, known, n=1)), None)

@@ -14,6 +14,7 @@ from cardigan.data import DataSettings, Source, scan
 from cardigan.errors import CardiganError
 from cardigan.layers import doublings
 from cardigan.settings import RunSettings, Settings, resolve
+from cardigan.spelling import unknown_device
 
 PIECES = (96, 64, 48, 32)
 """Sides of the pieces that images are cut into, where the user gives none; the first that suits is taken."""
@@ -167,7 +168,7 @@ def pick_device(device: str) -> str:
         return next(kind for kind, present in kinds.items() if present)
     kind, _, number = device.partition(":")
     if kind not in kinds or (number and not number.isdecimal()):
-        raise CardiganError(f"--device is {device!r}, expected auto, cpu, cuda, cuda:N or mps.")
+        raise CardiganError(unknown_device(device))
     if not kinds[kind] or (kind == "cuda" and number and int(number) >= torch.cuda.device_count()):
         present = ", ".join(name for name, there in kinds.items() if there)
         raise CardiganError(f"--device {device} is not present on this machine. Present: {present}. Try --device auto.")

@@ -8,8 +8,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from cardigan import recipes
 from cardigan.data import DataSettings
-from cardigan.discovery import suggestion
 from cardigan.errors import CardiganError
+from cardigan.spelling import setting
 from cardigan.training.precision import Precision
 
 
@@ -101,7 +101,7 @@ def _sorted(rooms: Mapping[str, tuple[Any, set[str]]], given: Mapping[str, Any])
     """The settings of each room, and all that is wrong."""
     known = sorted(set().union(*(names for _, names in rooms.values())))
     values = {key: None if value == "none" else value for key, value in given.items()}
-    problems = [f"There is no setting {key!r}.{suggestion(key, known)}" for key in values if key not in known]
+    problems = [setting(key, known) for key in values if key not in known]
     made: dict[str, Any] = {}
     for room, (adapter, names) in rooms.items():
         try:

@@ -16,6 +16,7 @@ from cardigan.contracts import GAN
 from cardigan.errors import CardiganError
 from cardigan.randomness import seeded
 from cardigan.recipes._contract import Compromise, Recipe, Stage, Task, classes_for
+from cardigan.spelling import setting
 
 __all__ = [
     "Compromise",
@@ -79,10 +80,7 @@ def prepare(name: str, task: Task, *, seed: int = 0, **settings: Any) -> Recipe:
         CardiganError: if the recipe or a setting is unknown, or the recipe cannot do the task.
     """
     known = list(settings_model(name).model_fields)
-    unknown = [
-        f"There is no setting {key!r}.{discovery.suggestion(key, known)}" for key in settings if key not in known
-    ]
-    if unknown:
+    if unknown := [setting(key, known) for key in settings if key not in known]:
         raise CardiganError("\n".join(unknown))
     with seeded(seed, "init"):
         return find(name).recipe(task, **settings)
