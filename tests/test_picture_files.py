@@ -55,7 +55,7 @@ def test_what_cannot_be_read_is_told(tmp_path):
     assert message(lambda: read_picture(tmp_path / "a.png")) == "empty file (0 bytes)"
     assert message(lambda: read_picture(tmp_path / "absent.png")) == "No such file or directory"
     Image.new("1", (20_000, 4_000)).save(tmp_path / "b.png")
-    assert message(lambda: read_picture(tmp_path / "b.png")) == ("20000x4000 is 80 megapixels, over the limit of 64"), (
+    assert message(lambda: read_picture(tmp_path / "b.png")) == ("4000x20000 is 80 megapixels, over the limit of 64"), (
         "there is no --set to raise it with"
     )
 
@@ -287,5 +287,5 @@ def test_a_picture_too_large_for_the_memory_stops_no_other(tmp_path, told):
 
     done, problems = change_files(fails_on_large_ones, files, tmp_path / "out", on_progress=lambda *words: None)
     assert done == 1
-    expected = told or "120x90 pixels are too many for the memory; restore it in parts"
+    expected = told or "90x120 pixels are too many for the memory; restore it in parts"
     assert problems == [f"{files[0]}: {expected}"]

@@ -38,7 +38,7 @@ def test_two_budgets_are_both_named():
         ({"minutes": 0.0}, "--minutes is 0, expected more than 0."),
         ({"minutes": float("nan")}, "--minutes is nan, expected more than 0."),
         ({"size": 2}, "--size is 2, expected 4 to 1024 pixels."),
-        ({"size": (64, 2000)}, "--size is (64, 2000), expected 4 to 1024 pixels."),
+        ({"size": (64, 2000)}, "--size is 64x2000, expected 4 to 1024 pixels."),
         ({"device": "gpux"}, f"--device is 'gpux', {DEVICES} A GPU of NVIDIA or AMD is cuda, of a Mac mps."),
         ({"device": "cuda:x"}, f"--device is 'cuda:x', {DEVICES}"),
         ({"device": "cuda:²"}, f"--device is 'cuda:²', {DEVICES}"),

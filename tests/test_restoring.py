@@ -296,7 +296,7 @@ def test_too_little_memory_is_told_with_the_size(error):
     with pytest.raises(TooLargeError) as caught:
         restore(Full(), pixels(9, 12, 3), degradation=parse("downscale2"))
     assert str(caught.value) == (
-        "A picture of 12x9 pixels, 24x18 when restored, does not fit into the memory that is free. Cut it into parts "
+        "A picture of 9x12 pixels, 18x24 when restored, does not fit into the memory that is free. Cut it into parts "
         "that do, close other programs, or use another --device."
     )
     assert isinstance(caught.value, CardiganError)

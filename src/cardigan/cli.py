@@ -52,7 +52,8 @@ def train(
     recipe
         How to train; "cardigan recipes" lists them.
     size
-        Side of the images in pixels, or HEIGHTxWIDTH. Chosen by data and device if left out.
+        Side of the images in pixels, or HEIGHTxWIDTH such as 48x80, the order of all messages. Chosen by data and
+        device if left out.
     images
         Budget in images, such as 500000, 500k or 2M. Such a run can be repeated bit for bit.
     minutes
@@ -229,7 +230,7 @@ def scan(
     source
         As for train.
     size
-        Also count the images that are smaller than this.
+        Also count the images that are smaller than this, a side in pixels or HEIGHTxWIDTH.
     set_
         KEY=VALUE: settings of the data.
     """

@@ -11,7 +11,7 @@ from cardigan._version import __version__
 from cardigan.data import Store, verdicts
 from cardigan.data.holding import Split
 from cardigan.recipes import Recipe
-from cardigan.request import Request, affordable
+from cardigan.request import Request, affordable, shaped
 from cardigan.settings import Settings
 from cardigan.training.loop import PLAYERS, Training
 
@@ -89,9 +89,19 @@ def _size(request: Request, store: Store, device: str) -> Iterator[str]:
         most = affordable(device, request.minutes)
         budget = "" if request.minutes is None else f" in {request.minutes:g} minutes"
         kind = "CPU" if device == "cpu" else "GPU"
+        sizes, why = store.scan.get("sizes", {}), "what the images have"
+        common = sizes.get("most common", (height, width))
+        if store.scan.get("most_common") != store.scan.get("count") or tuple(common) != (height, width):
+            why = f"chosen for images of mostly {common[0]}x{common[1]}"
+        shape = shaped((common[0], common[1]), height * width)
+        keeps = (
+            ""
+            if height * common[1] == width * common[0] or store.pieces
+            else f"; --size {shape[0]}x{shape[1]} keeps their shape"
+        )
         yield (
-            f"size={width}x{height}: what the images have, up to the {most} pixels that a {kind} is asked for{budget} "
-            f"(--size overrules)."
+            f"size={height}x{width}: {why}, up to the {most} pixels that a {kind} is asked for{budget} (--size "
+            f"overrules{keeps})."
         )
 
 

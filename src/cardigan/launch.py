@@ -261,7 +261,9 @@ def _in_turn(
 
 def open_store(request: Request, settings: Settings, device: str, shape: Sequence[int] | None, *, quiet: bool) -> Store:
     """The source as a store, at the size asked for or chosen."""
-    source = open_source(request.source)
+    source, data = open_source(request.source), settings.data
+    if "ONLY" in vars(recipes.find(request.recipe)):
+        data = replace(data, allow_upscale=True)  # there is no smaller size to offer
     with display("reading ", shown=not quiet) as bar:
 
         def show(done: int, total: int) -> None:
@@ -271,13 +273,13 @@ def open_store(request: Request, settings: Settings, device: str, shape: Sequenc
         size = size or choose_size(
             source,
             request.recipe,
-            settings.data,
+            data,
             device,
             own=settings.recipe,
             minutes=request.minutes,
             on_progress=show,
         )
-        return prepare(source, size=size, settings=settings.data, on_progress=show)
+        return prepare(source, size=size, settings=data, on_progress=show)
 
 
 def write_config(folder: RunFolder, config: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """Blocks that two models or more are made of."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,17 +39,51 @@ def doublings(size: Size, *, smallest: int = 16, largest: int = 256) -> tuple[in
         ((2, (7, 7)), (4, (4, 6)))
     """
     height, width = height_and_width(size)
-    count = max((min(height, width) // 4).bit_length() - 1, 0)
-    step = 2**count
+    step = _step(min(height, width))
+    count = step.bit_length() - 1
     if height % step or width % step or not smallest <= min(height, width) <= max(height, width) <= largest:
-        fit = [side for side in range(smallest, largest + 1) if side % 2 ** ((side // 4).bit_length() - 1) == 0]
-        near = sorted(sorted(fit, key=lambda side: abs(side - min(height, width)))[:3])
+        if height == width:
+            fit = [side for side in range(smallest, largest + 1) if side % 2 ** ((side // 4).bit_length() - 1) == 0]
+            near = sorted(sorted(fit, key=lambda side: abs(side - height))[:3])
+            mend = f"{near[0]}, {near[1]} or {near[2]}"
+        else:
+            close = [
+                nearest((height, width), smallest=smallest, largest=largest, within=part) for part in (False, True)
+            ]
+            mend = " or ".join(f"{high}x{wide}" for high, wide in dict.fromkeys(close))
         raise CardiganError(
             f"Images of {height}x{width} pixels cannot be built by doubling: each side must lie between {smallest} and "
-            f"{largest} and be a multiple of the same power of two, 4 to 7 times. Try --size {near[0]}, {near[1]} or "
-            f"{near[2]}."
+            f"{largest} and be a multiple of the same power of two, the shorter one 4 to 7 times. Try --size {mend}."
         )
     return count, (height // step, width // step)
+
+
+def nearest(size: tuple[int, int], *, smallest: int = 16, largest: int = 256, within: bool = False) -> tuple[int, int]:
+    """The sides nearest to a size that can be reached by :func:`doublings`, in height and width.
+
+    Args:
+        size: that is wanted.
+        smallest: of the sides that can be reached.
+        largest: of them.
+        within: neither side is larger than wanted, where that can be reached.
+
+    Example:
+        >>> nearest((45, 80)), nearest((61, 47)), nearest((90, 160), within=True)
+        ((48, 80), (64, 48), (80, 160))
+    """
+    height, width = size
+    sides = range(smallest, largest + 1)
+    pairs = [(high, wide) for high in sides for wide in sides if not (high | wide) % _step(min(high, wide))]
+    smaller = [pair for pair in pairs if pair[0] <= height and pair[1] <= width]
+    return min(
+        smaller if within and smaller else pairs,
+        key=lambda pair: abs(math.log(pair[0] / height)) + abs(math.log(pair[1] / width)),
+    )
+
+
+def _step(shorter: int) -> int:
+    """What both sides are a multiple of, so that the shorter one is 4 to 7 times as long."""
+    return 2 ** max((shorter // 4).bit_length() - 1, 0)
 
 
 def check_labels(labels: Tensor | None, classes: int) -> None:

@@ -64,7 +64,7 @@ def change_files(
                     save_result(changed, target)
             except MemoryError as problem:
                 high, wide = pixels.shape[:2]
-                told = str(problem) or f"{wide}x{high} pixels are too many for the memory; restore it in parts"
+                told = str(problem) or f"{high}x{wide} pixels are too many for the memory; restore it in parts"
                 problems.append(f"{printable(str(path))}: {told}")
                 continue
             written += 1

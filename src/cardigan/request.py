@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from cardigan import recipes
 from cardigan.data import DataSettings, Source, scan
 from cardigan.errors import CardiganError
-from cardigan.layers import doublings
+from cardigan.layers import doublings, nearest
 from cardigan.settings import RunSettings, Settings, resolve
 from cardigan.spelling import unknown_device
 
@@ -88,7 +88,8 @@ def check(request: Request, *, device: str) -> Settings:
     if request.minutes is not None and not 0 < request.minutes < math.inf:
         problems.append(f"--minutes is {request.minutes:g}, expected more than 0.")
     if request.sides and not all(4 <= side <= 1024 for side in request.sides):
-        problems.append(f"--size is {request.size}, expected 4 to 1024 pixels.")
+        typed = "x".join(map(str, request.size)) if isinstance(request.size, tuple) else request.size
+        problems.append(f"--size is {typed}, expected 4 to 1024 pixels.")
     elif request.sides and settings:
         problems += _size_problems(request, settings)
     try:
@@ -144,9 +145,10 @@ def check_size(recipe: str, height: int, width: int, channels: int | None) -> No
         mend = " --set channels=1" if only[2] == 1 else ""
         those = f"{height}x{width}" + (f" with {channels} channels" if channels else "")
         corrected = recipe.removesuffix("-as-printed").removesuffix("-tutorial")
+        other = f", or --recipe {corrected}" if _can_double((height, width)) else ""
         raise CardiganError(
             f"{recipe} is written for images of {only[0]}x{only[1]} pixels{kind}; these are {those}. Try --size "
-            f"{only[0]}{mend}, or --recipe {corrected}."
+            f"{only[0]}{mend}{other}."
         )
 
 
@@ -212,7 +214,8 @@ def choose_size(
 ) -> tuple[int, int]:
     """A size that suits the data and the device, where the user gives none.
 
-    What a recipe is written for; where images are cut into pieces, the largest of a few sides that nearly all of them
+    What a recipe is written for; for crops of one large image, the largest power of two that it is large enough for;
+    where images are cut into pieces, the largest of a few sides that nearly all of them
     reach; else the images' own size if they share one that can be built; else the largest power of two that most images
     reach and the budget affords: up to 64 pixels on a CPU, 128 from two hours on; 256 on a GPU, 128 below ten minutes.
     It is made smaller by a few pixels where the recipe wants a multiple of something.
@@ -243,6 +246,17 @@ def choose_size(
     return height, width
 
 
+def shaped(size: tuple[int, int], area: int) -> tuple[int, int]:
+    """The sides nearest to an image's shape that networks of convolutions can draw, of about so many pixels.
+
+    Example:
+        >>> shaped((90, 160), 64 * 64), shaped((64, 64), 48 * 48)
+        ((48, 88), (48, 48))
+    """
+    scale = math.sqrt(area / (size[0] * size[1]))
+    return nearest((max(1, round(size[0] * scale)), max(1, round(size[1] * scale))))
+
+
 def affordable(device: str, minutes: float | None) -> int:
     """The side of the largest images that a budget is enough for, in pixels.
 
@@ -260,7 +274,8 @@ def _suiting(
 ) -> tuple[int, int]:
     """What suits the data alone."""
     if source.crops:
-        side = _cut_from_one(source, settings) if settings.fit == "cut" else largest
+        halves = [side for side in (256, 128, 64, 32, 16) if side <= largest]
+        side = _cut_from_one(source, settings, PIECES if settings.fit == "cut" else halves)
         return side, side
     found = scan(source, settings=settings, on_progress=on_progress)
     if found.refusals:
@@ -275,13 +290,13 @@ def _suiting(
     return side, side
 
 
-def _cut_from_one(source: Source, settings: DataSettings) -> int:
-    """The side of pieces of one large image; it refuses those that it is too small for."""
-    for side in PIECES:
+def _cut_from_one(source: Source, settings: DataSettings, sides: Sequence[int]) -> int:
+    """The first side of pieces that one large image is large enough for, else the last."""
+    for side in sides:
         with suppress(CardiganError):
             source.sized((side, side), settings)
             return side
-    return PIECES[-1]
+    return sides[-1]
 
 
 def _can_double(size: tuple[int, int]) -> bool:

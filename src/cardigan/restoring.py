@@ -72,7 +72,7 @@ def restore(
         if not isinstance(error, MemoryError) and not re.search("out of memory|allocate memory", str(error)):
             raise
         raise TooLargeError(
-            f"A picture of {pixels.shape[1]}x{pixels.shape[0]} pixels, {width}x{height} when restored, does not fit "
+            f"A picture of {pixels.shape[0]}x{pixels.shape[1]} pixels, {height}x{width} when restored, does not fit "
             f"into the memory that is free. Cut it into parts that do, close other programs, or use another --device."
         ) from error
 

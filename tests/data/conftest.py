@@ -145,7 +145,7 @@ ZOO = {  # name -> (bytes, the reason or None, the notes)
     "good.png": (encoded(noise(8)), None, ()),
     "good-copy.bmp": (encoded(noise(8), "BMP"), None, ()),
     "grey.png": (encoded(noise(9, mode="L")), None, ()),
-    "line.png": (encoded(Image.new("L", (300, 8))), "300x8 is too long", ()),
+    "line.png": (encoded(Image.new("L", (300, 8))), "8x300 is too long to crop", ()),
     "nan.tif": (encoded(Image.fromarray(np.full((8, 8), np.nan, np.float32)), "TIFF"), "holds NaN", ()),
     "ours.png": (software(), None, ("marked as AI-generated",)),
     "page.jpg": (b"<!doctype html><p>Not found", "looks like HTML", ()),

@@ -143,7 +143,7 @@ def test_fewer_images_than_a_batch_is_said_before_any_loop(count, size):
 
 def test_the_message_names_both_numbers_and_what_to_type():
     message = (
-        "There are 5 images to train on, fewer than one batch of 64. Use --set batch_size=2 or less, or add images."
+        "There are 5 images to train on, fewer than one batch of 64. Use --set batch_size=5 or less, or add images."
     )
     with pytest.raises(CardiganError, match=re.escape(message)):
         batches(numbered(5), batch_size=64)
@@ -199,7 +199,7 @@ def test_chosen_places_are_found_where_pixels_are_streamed(monkeypatch):
 
 def test_fewer_chosen_places_than_a_batch_is_said():
     message = (
-        "There are 5 images to train on, fewer than one batch of 8. Use --set batch_size=2 or less, or add images."
+        "There are 5 images to train on, fewer than one batch of 8. Use --set batch_size=5 or less, or add images."
     )
     with pytest.raises(CardiganError, match=re.escape(message)):
         batches(numbered(50), batch_size=8, places=np.arange(5))

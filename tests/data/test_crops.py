@@ -18,7 +18,7 @@ def test_one_large_image_is_cut_into_crops(tmp_path):
     whole = np.asarray(Image.open(path))
     assert len(source) == 0
     assert len(crops) == (50 - 16 + 1) * (70 - 24 + 1)  # fewer places than crops: each place once
-    assert crops.description == "one image of 70x50, cut into 1,645 crops of 24x16"
+    assert crops.description == "one image of 50x70, cut into 1,645 crops of 16x24"
     assert len({item.name for item in crops}) == len(crops)
     item = crops.items[5]
     top, left = map(int, item.name.rpartition("(")[2].rstrip(")").split(","))
@@ -32,7 +32,7 @@ def test_one_large_image_is_cut_into_crops(tmp_path):
 def test_a_large_image_must_be_large(tmp_path):
     source = open_source(big_image(tmp_path / "big.png"))
     with pytest.raises(
-        CardiganError, match=r"big.png is 70x50; crops of 32x32 need an image of at least 64x64.*--size 25"
+        CardiganError, match=r"big.png is 50x70; crops of 32x32 need an image of at least 64x64.*--size 16, or give"
     ):
         source.sized((32, 32))
     (tmp_path / "big.png").write_bytes(b"<html>")

@@ -278,7 +278,11 @@ JPEG, PNG = encoded(colours((64, 64)), "JPEG"), encoded(colours((64, 64)))
         (PNG[:20], "PNG file"),
         (JPEG[:3], "JPEG file"),
         (encoded(Image.new("L", (1, 1))), "1x1 is too small: the short side must have at least 8 pixels"),
-        (encoded(Image.new("L", (8, 200))), "8x200 is too long: one side may be at most 10 times the other"),
+        (
+            encoded(Image.new("L", (8, 200))),
+            "200x8 is too long to crop: one side may be at most 10 times the other; cut it into pieces "
+            "with --set fit=cut",
+        ),
     ],
 )
 def test_bad_files_are_refused_with_a_reason(data, reason):

@@ -311,7 +311,7 @@ def test_sides_that_the_factor_does_not_divide_are_refused():
         with pytest.raises(CardiganError) as caught:
             degraded("downscale4", noise(8, shape))
         assert str(caught.value) == (
-            f"Images of {shape[1]}x{shape[0]} pixels cannot be scaled down 4 times: choose a --size that is a "
+            f"Images of {shape[0]}x{shape[1]} pixels cannot be scaled down 4 times: choose a --size that is a "
             "multiple of 4."
         )
 

@@ -101,8 +101,8 @@ def test_bad_files_are_left_out(tmp_path):
         ([noise(0)], None, "Only 1 image in made can be used; expected at least 2"),
         ([noise(0)] * 3, None, "All 3 images have the same hash."),
         ([noise(0), noise(1)], (32, 32), "2 of 2 images in made are smaller than 32x32"),
-        ([noise(0), noise(1, (16, 20, 3))], None, "2 different sizes: 16x16 (1), 20x16 (1). Expected one; choose one"),
-        ([noise(0), noise(1)], (0, 8), "The size is 8x0; expected at least 1 pixel a side. Type --size 64."),
+        ([noise(0), noise(1, (16, 20, 3))], None, "2 different sizes: 16x16 (1), 16x20 (1). Expected one; choose one"),
+        ([noise(0), noise(1)], (0, 8), "The size is 0x8; expected at least 1 pixel a side. Type --size 64."),
     ],
 )
 def test_what_cannot_be_trained_on_is_refused(made, images, size, expected, cache):

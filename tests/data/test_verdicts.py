@@ -157,7 +157,7 @@ def test_on_bad_stop_refuses(made):
     assert (
         scan(source, settings=DataSettings(on_bad="stop"))
         .refusals[0]
-        .startswith("1 file in made cannot be used: 0 (8x2 is too small")
+        .startswith("1 file in made cannot be used: 0 (2x8 is too small")
     )
 
 
@@ -171,7 +171,7 @@ def test_photos_that_give_no_piece_are_counted_and_refused_above_a_fifth(made):
     assert few.warnings == ("2 of 10 images are smaller than a piece and are left out.",)
     many = scan(made(10, pixels=pixels), size=(20, 16), settings=cut)
     assert many.refusals == (
-        "10 of 10 images in made are smaller than 16x20, and no piece can be cut from them. Type a smaller size, such "
+        "10 of 10 images in made are smaller than 20x16, and no piece can be cut from them. Type a smaller size, such "
         "as --size 16",
     )
     assert many.warnings == ()

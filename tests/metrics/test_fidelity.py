@@ -154,10 +154,10 @@ def test_a_size_that_differs_is_told():
 @pytest.mark.parametrize(
     ("measure", "size", "border", "told"),
     [
-        (psnr, (8, 9), 4, "9x8 pixels cannot be measured without a border of 4: at least 1x1 must be left. Choose a "
+        (psnr, (8, 9), 4, "8x9 pixels cannot be measured without a border of 4: at least 1x1 must be left. Choose a "
                           "border from 0 to 3, or a larger picture."),
         (psnr, (8, 8), -1, "cannot be measured without a border of -1"),
-        (ssim, (10, 40), 0, "40x10 pixels cannot be measured without a border of 0: at least 11x11 must be left"),
+        (ssim, (10, 40), 0, "10x40 pixels cannot be measured without a border of 0: at least 11x11 must be left"),
         (ssim, (20, 20), 5, "Choose a border from 0 to 4"),
     ],
 )  # fmt: skip

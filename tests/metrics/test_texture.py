@@ -149,5 +149,5 @@ def test_pictures_smaller_than_a_patch_are_told():
     with pytest.raises(CardiganError) as caught:
         sliced_wasserstein(np.zeros((2, 6, 9, 3)), np.zeros((2, 6, 9, 3)))
     assert str(caught.value) == (
-        "Pictures of 9x6 pixels are smaller than the 7x7 patches they are compared by. Compare larger ones."
+        "Pictures of 6x9 pixels are smaller than the 7x7 patches they are compared by. Compare larger ones."
     )

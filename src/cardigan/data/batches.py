@@ -12,6 +12,7 @@ from cardigan.contracts import Batch
 from cardigan.data.ahead import read_ahead
 from cardigan.data.memory import free_memory
 from cardigan.data.store import Store
+from cardigan.data.words import counted
 from cardigan.errors import CardiganError
 from cardigan.pixels import to_float
 from cardigan.place import told
@@ -59,9 +60,9 @@ class StoredBatches:
         if batch_size < 1:
             raise CardiganError(f"batch_size is {batch_size}, expected at least 1.")
         if batch_size > count:
+            use = f"Use --set batch_size={count} or less, or add" if count > 1 else "Add"
             raise CardiganError(
-                f"There are {count} images to train on, fewer than one batch of {batch_size}. "
-                f"Use --set batch_size={max(2, count // 2)} or less, or add images."
+                f"There are {counted(count, 'image')} to train on, fewer than one batch of {batch_size}. {use} images."
             )
         self.batch_size, self.seed, self.flip = batch_size, seed, flip
         self.device = torch.device(device)

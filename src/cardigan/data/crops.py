@@ -13,6 +13,8 @@ from cardigan.data.options import DataSettings
 from cardigan.data.words import counted, printable
 from cardigan.errors import CardiganError
 
+SMALLEST = 16
+"""Side of the smallest crops that networks of convolutions are made for."""
 CROPS = 2000
 """Crops that are cut from one large image."""
 
@@ -24,7 +26,7 @@ def large_image(path: Path) -> Source:
         name = printable(str(path))
         try:
             content = path.read_bytes()
-            pixels = decode(content, settings).pixels
+            pixels = decode(content, settings, any_shape=True).pixels
         except (BadImage, OSError) as problem:
             raise CardiganError(
                 f"{name} cannot be used: {problem}. Expected one whole image to cut crops from."
@@ -32,9 +34,12 @@ def large_image(path: Path) -> Source:
         high, wide = pixels.shape[:2]
         height, width = size or (min(256, 1 << (min(high, wide) // 2).bit_length() - 1),) * 2
         if high < 2 * height or wide < 2 * width:
+            largest = 1 << max(min(high, wide) // 2, 1).bit_length() - 1
             raise CardiganError(
-                f"{name} is {wide}x{high}; crops of {width}x{height} need an image of at least {2 * width}x"
-                f"{2 * height}. Type a smaller size: --size {min(high, wide) // 2}, or give a folder of images."
+                f"{name} is {high}x{wide}; crops of {height}x{width} need an image of at least {2 * height}x"
+                f"{2 * width}. "
+                + (f"Type a smaller size: --size {largest}, or give" if largest >= SMALLEST else "Give")
+                + " a folder of images."
             )
         across = wide - width + 1
         places = (high - height + 1) * across
@@ -45,7 +50,7 @@ def large_image(path: Path) -> Source:
         )
         return replace(
             source,
-            description=f"one image of {wide}x{high}, cut into {counted(len(items), 'crop')} of {width}x{height}",
+            description=f"one image of {high}x{wide}, cut into {counted(len(items), 'crop')} of {height}x{width}",
             items=items,
             key=f"{hashlib.sha256(content).hexdigest()} crops {height}x{width} {len(items)}",
             remarks=()

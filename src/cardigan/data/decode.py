@@ -132,7 +132,7 @@ def decode(
             extent, eight = _spread(_eight_bits(upright, profile, notes), settings)
         else:
             black_white = _chosen(wide, settings, span)
-            notes.append(f"{black_white[0]:,.6g} to {black_white[1]:,.6g} scaled to 8 bits")
+            notes.append(_scaled(black_white))
             extent, eight = used(wide), _eight_bits(_image(to_bytes(wide, black_white)), profile, notes)
         pixels = _pixels(eight, settings, notes)
     except BadImage:
@@ -183,14 +183,15 @@ def from_array(
     _check_size(height, width, settings)
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     plain = channels == settings.channels or (settings.channels is None and channels in (1, 3))
+    notes: list[str] = []
     if pixels.dtype != np.uint8:
         black_white, extent = _chosen(pixels, settings, span), used(pixels)
+        notes.append(_scaled(black_white))
         image = _image(to_bytes(pixels, black_white))
     elif plain and not _applies(settings):
         return Decoded(pixels, mode, "array", used=(float(pixels.min()), float(pixels.max())))
     else:
         black_white, (extent, image) = BYTE, _spread(_image(pixels), settings)
-    notes: list[str] = []
     return Decoded(_pixels(image, settings, notes), mode, "array", tuple(notes), black_white, extent)
 
 
@@ -220,15 +221,18 @@ def _check_size(height: int, width: int, settings: DataSettings, *, any_shape: b
     megapixels = height * width / 1e6
     if megapixels > settings.max_megapixels:
         raise BadImage(
-            f"{width}x{height} is {megapixels:.3g} megapixels, over the limit of {settings.max_megapixels:g} "
+            f"{height}x{width} is {megapixels:.3g} megapixels, over the limit of {settings.max_megapixels:g} "
             f"(raise it with --set max_megapixels={int(megapixels) + 1})"
         )
     if any_shape:
         return
     if min(height, width) < MIN_SIDE:
-        raise BadImage(f"{width}x{height} is too small: the short side must have at least {MIN_SIDE} pixels")
-    if max(height, width) > MAX_ASPECT * min(height, width):
-        raise BadImage(f"{width}x{height} is too long: one side may be at most {MAX_ASPECT} times the other")
+        raise BadImage(f"{height}x{width} is too small: the short side must have at least {MIN_SIDE} pixels")
+    if settings.fit == "crop" and max(height, width) > MAX_ASPECT * min(height, width):
+        raise BadImage(
+            f"{height}x{width} is too long to crop: one side may be at most {MAX_ASPECT} times the other; cut it into "
+            "pieces with --set fit=cut, or show all of it with --set fit=pad"
+        )
 
 
 def _tag(image: Image.Image, tag: int) -> object:
@@ -318,6 +322,10 @@ def _chosen(pixels: npt.NDArray[Any], settings: DataSettings, span: Callable[[],
         return settings.bounds or (span() if span else BYTE)
     wide = values.whole and values.low >= 0 and 1 < values.high <= 65_535
     return (0.0, 65_535.0) if wide else black_and_white(values)
+
+
+def _scaled(span: Range) -> str:
+    return f"{span[0]:,.6g} to {span[1]:,.6g} scaled to 8 bits"
 
 
 def _spread(image: Image.Image, settings: DataSettings) -> tuple[Range, Image.Image]:

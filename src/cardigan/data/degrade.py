@@ -216,7 +216,7 @@ def _downscale(images: Tensor, damage: Damage, rng: torch.Generator) -> Tensor:
     height, width = images.shape[2:]
     if height % damage.low or width % damage.low:
         raise CardiganError(
-            f"Images of {width}x{height} pixels cannot be scaled down {damage.low} times: choose a --size that is a "
+            f"Images of {height}x{width} pixels cannot be scaled down {damage.low} times: choose a --size that is a "
             f"multiple of {damage.low}."
         )
     return resized(images, (height // damage.low, width // damage.low), mode="bicubic")

@@ -21,7 +21,7 @@ from cardigan.data.scan import Scan
 from cardigan.data.store import Store
 from cardigan.data.survey import Progress, survey
 from cardigan.data.tally import Tally
-from cardigan.data.words import printable
+from cardigan.data.words import printable, sides
 from cardigan.errors import CardiganError
 
 MOST_PIECES = 20_000
@@ -51,7 +51,7 @@ def prepare(
         CardiganError: if the images cannot be trained on, with the reason, or the cache cannot be written.
     """
     if size is not None and min(size) < 1:
-        raise CardiganError(f"The size is {size[1]}x{size[0]}; expected at least 1 pixel a side. Type --size 64.")
+        raise CardiganError(f"The size is {sides(size)}; expected at least 1 pixel a side. Type --size 64.")
     one_image = source.crops is not None
     source = source.sized(size, settings)
     root = cache_folder(cache)
@@ -108,7 +108,7 @@ def _write(
     if scan.refusals:
         raise CardiganError("\n".join(scan.refusals))
     if size is None and len(tally.sizes) > 1:
-        common = ", ".join(f"{wide}x{high} ({count:,})" for (high, wide), count in tally.sizes.most_common(3))
+        common = ", ".join(f"{sides(size)} ({count:,})" for size, count in tally.sizes.most_common(3))
         raise CardiganError(
             f"The images in {printable(source.name)} have {len(tally.sizes):,} different sizes: {common}. Expected "
             "one; choose one for all with: --size 64"

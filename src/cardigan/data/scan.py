@@ -10,7 +10,7 @@ from cardigan.data.items import Source
 from cardigan.data.options import DEFAULTS, DataSettings
 from cardigan.data.survey import Progress, survey
 from cardigan.data.tally import Tally
-from cardigan.data.words import counted, counts, first, printable
+from cardigan.data.words import counted, counts, first, printable, sides
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,16 @@ class Scan:
 
     def render(self) -> str:
         """A summary for a terminal, at most 100 columns wide."""
-        sizes = {name: f"{width}x{height}" for name, (height, width) in self.sizes.items()}
+        sizes = {name: sides(size) for name, size in self.sizes.items()}
         kept = counted(self.kept, "is kept", "are kept")
         rows = [("images", f"{self.count:,} of {counted(self.files, 'file')} can be used, {kept}")]
         if sizes:
             range_ = f"{sizes['smallest']} to {sizes['largest']}, median {sizes['median']}, most often "
             same = self.most_common == self.count
             often = sizes["most common"]
-            rows.append(("size", f"all {often}" if same else f"{range_}{often} ({self.most_common:,})"))
+            rows.append(
+                ("size", (f"all {often}" if same else f"{range_}{often} ({self.most_common:,})") + ", height x width")
+            )
         used = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGBA"}[self.channels]
         rows.append(("colour", f"{counts(self.modes)}; used as {used}" if self.modes else used))
         rows.append(("classes", first([f"{name} {count:,}" for name, count in self.classes.items()], 12) or "none"))

@@ -6,7 +6,7 @@ from cardigan.data.decode import ALPHA, MARKED
 from cardigan.data.survey import GREY
 from cardigan.data.tally import Tally
 from cardigan.data.values import USUAL, written
-from cardigan.data.words import counted, first, printable
+from cardigan.data.words import counted, first, printable, sides
 
 FEW = 100
 """Images below which copying is the likely result."""
@@ -18,6 +18,10 @@ HELD_SHARE = 0.1
 """Share of the data that is held out where the user does not choose it."""
 MOST_HELD = 1000
 """No more images than that are held out, where the user does not choose the share."""
+CROPPED = 0.1
+"""Share of the pictures that a crop may leave out without a word."""
+SMALLEST = 16
+"""Side of the smallest images that networks of convolutions draw."""
 LITTLE = 0.25
 """Share of the range from black to white below which nearly all images use little of it."""
 
@@ -88,15 +92,14 @@ def refusals(tally: Tally) -> Iterator[str]:
         yield from _lonely_classes(tally, name)
     if tally.size and tally.too_small:
         typical = min(tally.sizes.most_common(1)[0][0])
+        smaller = 1 << typical.bit_length() - 1  # a power of two suits every recipe
         small = _of(tally.small, tally.count, f"in {name} is", f"in {name} are")
-        small = f"{small} smaller than {tally.size[1]}x{tally.size[0]}"
+        small = f"{small} smaller than {sides(tally.size)}"
         if tally.cut:
-            yield f"{small}, and no piece can be cut from them. Type a smaller size, such as --size {typical}"
+            yield f"{small}, and no piece can be cut from them. Type a smaller size, such as --size {smaller}"
         else:
-            yield (
-                f"{small}; enlarged, they would teach blur. Type a smaller size, such as --size {typical}, or --set "
-                "allow_upscale=true"
-            )
+            size = f"a smaller size, such as --size {smaller}, or " if smaller >= SMALLEST else ""
+            yield f"{small}; enlarged, they would teach blur. Type {size}--set allow_upscale=true"
 
 
 def _lonely_classes(tally: Tally, name: str) -> Iterator[str]:
@@ -137,6 +140,7 @@ def warnings(tally: Tally) -> Iterator[str]:
             f"{_of(tally.notes[ALPHA], count)} transparent in places and painted over with {settings.background}; "
             f"choose with --set background=black, or keep alpha: --set channels={4 if tally.channels == 3 else 2}"
         )
+    yield from _cropped(tally)
     yield from _ranges(tally)
     yield from _grey(tally)
     if tally.small and tally.cut and not tally.too_small:
@@ -147,6 +151,24 @@ def warnings(tally: Tally) -> Iterator[str]:
         yield f"{enlarged} enlarged, which teaches blur."
     if tally.notes[MARKED]:
         yield f"{_of(tally.notes[MARKED], count)} {MARKED}: a model fed on models decays."
+
+
+def _cropped(tally: Tally) -> Iterator[str]:
+    """How much of the pictures a crop leaves out. Without a size they are taken to become square."""
+    if tally.settings.fit != "crop":
+        return
+    height, width = tally.size or (1, 1)
+    lost = sum(
+        count * (1 - min(high * width, wide * height) / max(high * width, wide * height))
+        for (high, wide), count in tally.sizes.items()
+    )
+    share = lost / tally.count if tally.count else 0
+    if share >= CROPPED:
+        shape = f"to {sides(tally.size)}" if tally.size else "to a square, as training would without --size"
+        yield (
+            f"Cropped {shape}, the images lose {share:.0%} of what they show, on average. To keep all of it: --set "
+            f"fit=pad (filled up with {tally.settings.background}) or --set fit=stretch; or give a size of their shape."
+        )
 
 
 def _ranges(tally: Tally) -> Iterator[str]:

@@ -37,6 +37,16 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def sides(size: tuple[int, int]) -> str:
+    """A size as it is typed after ``--size``: height x width.
+
+    Example:
+        >>> sides((48, 64))
+        '48x64'
+    """
+    return f"{size[0]}x{size[1]}"
+
+
 def counts(table: Mapping[str, int]) -> str:
     """A table of counts on one line.
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cardigan.data import DataSettings, Source, Store, open_source, prepare
 from cardigan.data.holding import hold_out, training_part
-from cardigan.data.words import counted, first, printable
+from cardigan.data.words import counted, first, printable, sides
 from cardigan.evaluation.extractors_contract import Pixels
 from cardigan.evaluation.measure import Real
 from cardigan.evaluation.tricks import digest
@@ -168,7 +168,7 @@ def _remarks(store: Store, size: Size | None) -> tuple[str, ...]:
     smallest = store.scan.get("sizes", {}).get("smallest")
     if size is not None and smallest and (smallest[0] < size[0] or smallest[1] < size[1]):
         told.append(
-            f"Images of {name} are smaller than {size[1]}x{size[0]}, the smallest {smallest[1]}x{smallest[0]}, and "
+            f"Images of {name} are smaller than {sides(size)}, the smallest {smallest[0]}x{smallest[1]}, and "
             f"were enlarged: such images are blurred."
         )
     return tuple(told)

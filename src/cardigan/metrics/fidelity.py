@@ -107,7 +107,7 @@ def _inside(restored: Pixels, true: Pixels, border: int, *, least: int) -> tuple
     if border < 0 or min(height, width) - 2 * border < least:
         most = max(0, (min(height, width) - least) // 2)
         raise CardiganError(
-            f"A picture of {width}x{height} pixels cannot be measured without a border of {border}: at least "
+            f"A picture of {height}x{width} pixels cannot be measured without a border of {border}: at least "
             f"{least}x{least} must be left. Choose a border from 0 to {most}, or a larger picture."
         )
     kept = np.s_[border : height - border, border : width - border]

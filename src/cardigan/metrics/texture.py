@@ -115,6 +115,6 @@ def _check(ours: Values, theirs: Values) -> None:
         )
     if min(theirs.shape[1:3]) < PATCH:
         raise CardiganError(
-            f"Pictures of {theirs.shape[2]}x{theirs.shape[1]} pixels are smaller than the {PATCH}x{PATCH} patches they "
+            f"Pictures of {theirs.shape[1]}x{theirs.shape[2]} pixels are smaller than the {PATCH}x{PATCH} patches they "
             f"are compared by. Compare larger ones."
         )

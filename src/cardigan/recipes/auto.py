@@ -40,7 +40,7 @@ def recipe(
         ("flip", flip, task.channels >= 3, "colour pictures usually may be mirrored; not if they hold text"),
     ]
     settings = {key: choice if given is None else given for key, given, choice, _ in choices}
-    because = [f"auto takes the recipe {name} at {task.width}x{task.height} pixels: {what}."]
+    because = [f"auto takes the recipe {name} at {task.height}x{task.width} pixels: {what}."]
     because += [
         f"{key}={str(choice).lower()}: {why} (--set {key}=... overrules)."
         for key, given, choice, why in choices
