@@ -246,7 +246,7 @@ def scan(
         settings, problems = resolve_data(arguments.pairs(set_))
         if settings is None:
             raise CardiganError("\n".join(problems))
-    opened = open_source(source)
+    opened = open_source(source, settings)
     with display("reading ") as bar:
         both = (sides, sides) if isinstance(sides, int) else sides
         found = look(

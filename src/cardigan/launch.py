@@ -261,7 +261,7 @@ def _in_turn(
 
 def open_store(request: Request, settings: Settings, device: str, shape: Sequence[int] | None, *, quiet: bool) -> Store:
     """The source as a store, at the size asked for or chosen."""
-    source, data = open_source(request.source), settings.data
+    source, data = open_source(request.source, settings.data), settings.data
     if "ONLY" in vars(recipes.find(request.recipe)):
         data = replace(data, allow_upscale=True)  # there is no smaller size to offer
     with display("reading ", shown=not quiet) as bar:

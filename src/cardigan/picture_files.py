@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL.PngImagePlugin import PngInfo
 
-from cardigan.data.decode import ALPHA, EXTENSIONS, BadImage, decode
+from cardigan.data.decode import ALPHA, BadImage, decode
+from cardigan.data.formats import EXTENSIONS
 from cardigan.data.options import DataSettings
 from cardigan.data.words import printable
 from cardigan.errors import CardiganError

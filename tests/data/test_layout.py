@@ -79,7 +79,9 @@ def test_class_folders_that_differ_by_case_are_two_classes_and_warned_of(zipped,
 def test_no_images_says_what_was_seen(message, tree, tmp_path):
     tree(tmp_path, "a.txt", "b.txt", "c.txt", "d.csv", "README", content=b"x")
     said = message(tmp_path)
-    assert said.startswith(f"No images in {tmp_path}. Looked for png, jpg, jpeg, webp, bmp, gif, tif, tiff; saw ")
+    assert said.startswith(
+        f"No images in {tmp_path}. Looked for PNG, JPEG, WebP, BMP, GIF, TIFF, PNM, AVIF, JPEG 2000 or HEIC; saw "
+    )
     assert "3 .txt" in said
     assert "1 without an ending" in said
     (tmp_path / "empty").mkdir()

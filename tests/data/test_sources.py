@@ -25,10 +25,9 @@ def test_wrong_paths_say_what_to_type(message, tree, tmp_path, monkeypatch):
     assert "no folder or file nowhere/a.zip" in message("nowhere/a.zip")
     assert "no folder or file a\\x00b" in message("a\0b")
     assert "There is no folder or file" in message("x" * 5000)
-    tree(tmp_path, "notes.txt")
-    assert (
-        "notes.txt is no source of images. Expected a folder, a .zip, an .npz, an .npy or one large image"
-        in message("notes.txt")
+    (tmp_path / "notes").write_bytes(b"words")
+    assert "notes is no source of images. Expected a folder, a .zip or .tar, an .npz, an .npy or one" in message(
+        "notes"
     )
 
 

@@ -3,8 +3,8 @@
 Nothing is repaired in silence: whatever had to be done to an image (turned upright, painted over a background, scaled
 to 8 bits) is a note that the scan counts, and whatever cannot be read in full is refused with a reason.
 
-The bytes come from strangers. A file's first bytes choose one of six decoders and no other code ever sees the file,
-and the size in its header is checked before a single pixel is decoded.
+The bytes come from strangers. A file's first bytes choose one decoder, as :mod:`~cardigan.data.formats` lists them, and
+no other code ever sees the file. The size in its header is checked before a single pixel is decoded.
 """
 
 import io
@@ -16,28 +16,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    ImageOps,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageFile, ImageOps
 
+from cardigan.data.formats import BadImage, Opener, format_of
 from cardigan.data.options import DEFAULTS, DataSettings
 from cardigan.data.values import BYTE, NotFiniteError, Range, Values, black_and_white, to_bytes, used, values_of
 from cardigan.data.words import printable
-from cardigan.errors import CardiganError
 
 Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 """Height and width, in pixels."""
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MIN_SIDE = 8
 """Pixels on the short side below which there is nothing to learn from."""
 MAX_ASPECT = 10
@@ -47,18 +36,6 @@ ALPHA = "transparent parts painted over with the background"
 MARKED = "marked as AI-generated"
 
 _ORIENTATION, _SOFTWARE = 0x0112, 0x0131
-_DECODERS: tuple[tuple[str, Callable[[bytes], bool], Callable[[io.BytesIO], ImageFile.ImageFile]], ...] = (
-    ("JPEG", lambda head: head.startswith(b"\xff\xd8\xff"), JpegImagePlugin.JpegImageFile),
-    ("PNG", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile),
-    ("WEBP", lambda head: head.startswith(b"RIFF") and head[8:12] == b"WEBP", WebPImagePlugin.WebPImageFile),
-    ("GIF", lambda head: head.startswith((b"GIF87a", b"GIF89a")), GifImagePlugin.GifImageFile),
-    ("TIFF", lambda head: head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")), TiffImagePlugin.TiffImageFile),
-    ("BMP", lambda head: head.startswith(b"BM"), BmpImagePlugin.BmpImageFile),
-)
-
-
-class BadImage(CardiganError):  # noqa: N818  (it is a verdict on a file, and reads as one)
-    """An image that is not used; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +66,7 @@ def decode(
     any_shape: bool = False,
     span: Callable[[], Range] | None = None,
 ) -> Decoded:
-    """Read an image in full: PNG, JPEG, WebP, BMP, GIF or TIFF.
+    """Read an image in full, of any format in :data:`~cardigan.data.formats.FORMATS`.
 
     Args:
         data: the whole file.
@@ -108,17 +85,18 @@ def decode(
         >>> decode(file.getvalue()).pixels.shape
         (9, 12, 3)
     """
-    name, opener = _decoder(data)
+    kind = format_of(data)
+    name = kind.name
     notes: list[str] = []
     try:
-        image = opener(io.BytesIO(data))
+        image = kind.open(io.BytesIO(data))
         _check_size(image.height, image.width, settings, any_shape=any_shape)
         mode = image.mode
         if getattr(image, "is_animated", False):
             notes.append("animation or several pages: the first frame is used")
         # A TIFF turns itself while it loads, so its tag must be read before; other formats may hold it at the end.
         orientation = _tag(image, _ORIENTATION) if name == "TIFF" else None
-        wide = _wide(image, data, opener)
+        wide = _wide(image, data, kind.open)
         image.load()
         if _is_marked(data, image):
             notes.append(MARKED)
@@ -138,8 +116,8 @@ def decode(
     except BadImage:
         raise
     except Exception as problem:  # decoders raise almost anything on damaged files
-        kind = "cut short" if "truncated" in str(problem).lower() or isinstance(problem, EOFError) else "damaged"
-        raise BadImage(f"{kind} {name} file ({printable(str(problem)) or type(problem).__name__})") from problem
+        how = "cut short" if "truncated" in str(problem).lower() or isinstance(problem, EOFError) else "damaged"
+        raise BadImage(f"{how} {kind.title} file ({printable(str(problem)) or type(problem).__name__})") from problem
     return Decoded(pixels, mode, name, tuple(notes), black_white, extent)
 
 
@@ -149,7 +127,7 @@ def wide_values(data: bytes, settings: DataSettings = DEFAULTS) -> Values | None
     Raises:
         BadImage: if the image cannot be read.
     """
-    _, opener = _decoder(data)
+    opener = format_of(data).open
     try:
         image = opener(io.BytesIO(data))
         _check_size(image.height, image.width, settings)
@@ -197,24 +175,6 @@ def from_array(
 
 def _image(pixels: Pixels) -> Image.Image:
     return Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
-
-
-def _decoder(data: bytes) -> tuple[str, Callable[[io.BytesIO], ImageFile.ImageFile]]:
-    """The one decoder that is shown the file. Pillow's own ``open`` would warn of sizes through global state."""
-    if not data:
-        raise BadImage("empty file (0 bytes)")
-    for name, accepts, opener in _DECODERS:
-        if accepts(data[:16]):
-            return name, opener
-    text = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        raise BadImage("looks like HTML: a web page was saved in place of the image")
-    for start, what in ((b"<?xml", "XML or SVG"), (b"<svg", "SVG"), (b"%pdf", "PDF"), (b"%!ps", "PostScript")):
-        if text.startswith(start):
-            raise BadImage(f"looks like {what}; expected PNG, JPEG, WebP, BMP, GIF or TIFF")
-    if data[4:8] == b"ftyp":
-        raise BadImage("looks like HEIC, AVIF or a video; expected PNG, JPEG, WebP, BMP, GIF or TIFF")
-    raise BadImage("not an image of a format that is read here: PNG, JPEG, WebP, BMP, GIF or TIFF")
 
 
 def _check_size(height: int, width: int, settings: DataSettings, *, any_shape: bool = False) -> None:
@@ -282,9 +242,7 @@ def _eight_bits(image: Image.Image, profile: bytes | None, notes: list[str]) -> 
     return _to_srgb(image, profile, notes) if profile and image.mode in ("RGB", "RGBA") else image
 
 
-def _wide(
-    image: ImageFile.ImageFile, data: bytes, opener: Callable[[io.BytesIO], ImageFile.ImageFile]
-) -> npt.NDArray[Any] | None:
+def _wide(image: ImageFile.ImageFile, data: bytes, opener: Opener) -> npt.NDArray[Any] | None:
     """The upright pixels of an image of more than 8 bits, (H, W) or (H, W, C); None for any other.
 
     Pillow has no mode for colours of 16 bits and keeps the upper byte. Opened again and told that the bytes lie the

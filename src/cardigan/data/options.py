@@ -52,6 +52,13 @@ class DataSettings:
     """What happens to exact copies of an image: ``drop`` uses the first of them only."""
     labels: bool = True
     """Use the classes that the source shows; false trains without classes."""
+    labels_from: str | None = None
+    """Where classes come from: a column of a table beside the images, TABLE:COLUMN, or ``folders``; None finds out."""
+    split: str | None = None
+    """The part that is read of a set that is divided into folders: ``train`` or another name, or several with commas;
+    ``all`` reads all as one, ``classes`` takes the parts for classes. None reads the training part, or asks."""
+    links: Literal["inside", "follow"] = "inside"
+    """Which links are followed: those that stay ``inside`` the named folder, or with ``follow`` all but loops."""
     hold_out: float | None = None
     """Share of the images that is never trained on, to test on, 0 to 0.5; None holds out a tenth, 1,000 at most, of 100
     images or more. Of images cut into pieces, and for restoration, it is a share of the photos, of 10 or more."""
@@ -66,6 +73,7 @@ class DataSettings:
             ("fit", tuple(FITS)),
             ("on_bad", ("skip", "stop")),
             ("duplicates", ("drop", "keep")),
+            ("links", ("inside", "follow")),
         ):
             if getattr(self, key) not in allowed:
                 raise CardiganError(

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from cardigan.data.decode import BadImage, Pixels, Size, decode, from_array, wide_values
+from cardigan.data.formats import EXTENSIONS, usual_endings
 from cardigan.data.items import Item, Source
 from cardigan.data.options import DataSettings
 from cardigan.data.values import BYTE, NotFiniteError, Range, Values, black_and_white, values_of
@@ -25,7 +26,6 @@ Progress = Callable[[int, int], None]
 
 GREY = "grey stored as RGB"
 
-_ENDINGS = {"JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff")}
 _CHUNK = 8
 
 
@@ -132,7 +132,7 @@ def _examine(
         return Finding(item, reason=f"cannot be read: {problem.strerror or problem}")
     ending = PurePosixPath(item.name).suffix.lower()
     notes = image.notes
-    if image.format != "array" and ending and ending not in _ENDINGS.get(image.format, (f".{image.format.lower()}",)):
+    if image.format != "array" and ending in EXTENSIONS and ending not in usual_endings(image.format):
         notes = (*notes, f"{image.format} under another ending")
     decoded = image.pixels
     if settings.channels is None and _is_grey(decoded):

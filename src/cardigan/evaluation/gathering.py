@@ -114,7 +114,7 @@ def of_files(source: str | Path, against: str | Path, size: Size | None) -> tupl
 
 def read(source: str | Path, size: Size | None, settings: DataSettings) -> Store:
     """The images of a source; their classes only where each has some."""
-    opened = open_source(source)
+    opened = open_source(source, settings)
     if settings.labels and not _labelled(opened):
         settings = replace(settings, labels=False)
     return prepare(opened, size=size, settings=settings)

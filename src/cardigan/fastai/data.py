@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from cardigan.data import DataSettings, Item, Source, Store, prepare, printable
-from cardigan.data.decode import EXTENSIONS
+from cardigan.data.formats import EXTENSIONS
 from cardigan.errors import CardiganError
 from cardigan.fastai.loaders import DataLoaders, StoredLoader
 from cardigan.fastai.measures import listed
