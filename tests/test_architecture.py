@@ -136,7 +136,15 @@ ALLOWED = {
     "folder": {"errors"},
     "sample": LEAVES | {"models", "training"},
     "restoring": {"contracts", "errors", "pixels", "data.degrade"},
-    "picture_files": {"errors", "data.decode", "data.formats", "data.options", "data.words", "report.grids"},
+    "picture_files": {
+        "errors",
+        "data.decode",
+        "data.formats",
+        "data.layout",
+        "data.options",
+        "data.words",
+        "report.grids",
+    },
     "cost": {"durable", "report.page"},
     "copies": LEAVES
     | {"folder", "metrics", "data.holding", "data.store", "data.verdicts", "report.copying", "report.grids"},

@@ -92,7 +92,7 @@ def contents(folder):
         (["train", "digits", "--recipe", "dgcan"], "There is no recipe 'dgcan'. Did you mean 'dcgan'?"),
         (["recipes", "wgangp"], "There is no recipe 'wgangp'. Did you mean 'wgan-gp'?"),
         (["train", "digits", *TINY, "--set", "lerning_rate=1"], "'lerning_rate'. Did you mean 'learning_rate'?"),
-        (["train"], "requires an argument"),
+        (["train"], "No source is named. Expected a folder of images"),
         (["train", "digits", "--seed", "x"], "seed"),
         (["train", "digits", "--minutes", "soon"], "minutes"),
         (["scan", "digits", "--set", "chanels=1"], "There is no setting 'chanels'. Did you mean 'channels'?"),
@@ -428,7 +428,7 @@ def test_one_bad_picture_stops_no_other_and_is_named_at_the_end(capsys, restorin
     words = ["restore", restoring, "bad.png", "photo.png", "absent.jpg", "empty", "--out", "out"]
     lines = failure(capsys, *words).splitlines()
     assert lines[0] == "3 of 4 could not be restored:"
-    assert lines[1].startswith("  empty: no images in this folder; expected .png")
+    assert lines[1].startswith("  empty: no images in this folder; expected PNG")
     assert lines[2:] == ["  bad.png: empty file (0 bytes)", "  absent.jpg: No such file or directory"]
     assert list(contents(here / "out")) == ["photo.png"]
 
@@ -548,9 +548,32 @@ def test_scan_says_what_is_in_a_source(capsys, here):
     told = capsys.readouterr().out
     assert "digits: 1,797 embedded scans of handwritten digits in 10 classes" in told
     assert "all 16x16" in told
-    cli.main(["scan", "digits", "--size", "64", "--set", "labels=false"])
-    assert "smaller" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as caught:  # training would be refused
+        cli.main(["scan", "digits", "--size", "64", "--set", "labels=false"])
+    assert caught.value.code == 2
+    told = capsys.readouterr()
+    assert "STOP      1,797 of 1,797 images in digits are smaller than 64x64" in told.out
+    assert "cardigan:" not in told.err
     assert contents(here) == {}
+
+
+def test_several_sources_and_patterns_are_read_as_files(capsys, here):
+    for folder, names in (("a", "12"), ("b", "34")):
+        (here / folder).mkdir()
+        for name in names:
+            Image.new("L", (8, 8), int(name) * 20).save(here / folder / f"{name}.png")
+    told = []
+    for words in (["a/1.png", "a/2.png"], ["a/*.png"], ["a", "b"]):
+        cli.main(["scan", *words])
+        told.append(capsys.readouterr().out.splitlines()[0])
+    assert told == [
+        "a/*.png: a flat heap of 2 images, no classes",
+        "a/*.png: a flat heap of 2 images, no classes",
+        "a b: a flat heap of 4 images, no classes",
+    ]
+    with pytest.raises(SystemExit):
+        cli.main(["scan", "a", "--size", "8", "8"])
+    assert "2 sources are named, and there is no file or folder 8." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -364,9 +364,9 @@ def test_a_share_that_is_asked_for_is_held_out_and_zero_holds_out_none(tmp_path,
     [
         (
             64,
-            "Only 64 images: the model will very likely copy them. Below 100 images all are trained on; --set",
+            "Only 64 images: the model will very likely copy them. To test for that, keep some back: --set",
         ),
-        (110, "Only 110 images: the model may copy them. 11 of them are held out and never trained on, to test for"),
+        (110, "Only 110 images: the model may copy them. 11 of them are held out to test for that."),
     ],
 )
 def test_few_images_are_told_at_the_start_and_in_the_report(tmp_path, capsys, count, told):

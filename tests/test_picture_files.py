@@ -187,7 +187,16 @@ def test_an_empty_folder_is_told(tmp_path):
     (tmp_path / "empty").mkdir()
     pairs, (problem,) = plan([tmp_path / "empty", *touch(tmp_path / "a.png")], tmp_path / "out")
     assert len(pairs) == 1
-    assert problem.startswith(f"{tmp_path / 'empty'}: no images in this folder; expected .png, .jpg,")
+    assert problem.startswith(f"{tmp_path / 'empty'}: no images in this folder; expected PNG, JPEG,")
+
+
+def test_runs_are_no_pictures_and_kinds_that_are_not_read_are_told(tmp_path):
+    touch(tmp_path / "a.jfif", tmp_path / "run" / "samples" / "b.png", tmp_path / "c.cr2")
+    (tmp_path / "run" / "config.json").write_text('{"command": "", "request": {}, "resolved": {}}')
+    pairs, problems = plan([tmp_path], tmp_path / "out")
+    assert [path.name for path, _ in pairs] == ["a.jfif"]
+    told = "raw photos of cameras, which is not read; convert it to PNG or JPEG"
+    assert problems == [f"{tmp_path / 'c.cr2'}: {told}"]
 
 
 # --- all together --------------------------------------------------------------------------------------------------

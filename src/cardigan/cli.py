@@ -29,9 +29,7 @@ app = App(
 
 @app.command
 def train(
-    source: str,
-    /,
-    *,
+    *source: str,
     recipe: str = "auto",
     size: str | None = None,
     images: arguments.Whole | None = None,
@@ -47,8 +45,8 @@ def train(
     Parameters
     ----------
     source
-        A folder of images or of class folders, a zip of either, an .npz, one large image, a Hugging Face data set id,
-        or "digits", an embedded set.
+        A folder of images or of class folders, a zip or tar of either, files or a pattern of them, an .npz, one large
+        image, a Hugging Face data set id, or "digits", an embedded set.
     recipe
         How to train; "cardigan recipes" lists them.
     size
@@ -78,7 +76,7 @@ def train(
 
     try:
         run = start(
-            source,
+            source[0] if len(source) == 1 else source,
             recipe=recipe,
             size=sides,
             images=images,
@@ -217,9 +215,7 @@ def list_recipes(name: str | None = None, /) -> None:
 
 @app.command
 def scan(
-    source: str,
-    /,
-    *,
+    *source: str,
     size: str | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
 ) -> None:
@@ -246,7 +242,7 @@ def scan(
         settings, problems = resolve_data(arguments.pairs(set_))
         if settings is None:
             raise CardiganError("\n".join(problems))
-    opened = open_source(source, settings)
+    opened = open_source(source[0] if len(source) == 1 else source, settings)
     with display("reading ") as bar:
         both = (sides, sides) if isinstance(sides, int) else sides
         found = look(
@@ -256,6 +252,8 @@ def scan(
             on_progress=lambda done, total: bar.show(done / max(total, 1), f"{done:,} of {total:,} files"),
         )
     print(found.render())  # noqa: T201
+    if found.refusals:
+        sys.exit(2)
 
 
 for _command in (evaluate, compare, judge):

@@ -8,7 +8,7 @@ import torch
 
 from cardigan import recipes
 from cardigan._version import __version__
-from cardigan.data import Store, verdicts
+from cardigan.data import Store, verdicts, words
 from cardigan.data.holding import Split
 from cardigan.recipes import Recipe
 from cardigan.request import Request, affordable, shaped
@@ -77,6 +77,7 @@ def describe(
             "split": split.fingerprint,
             "classes": {name: int(count) for name, count in zip(store.classes, counts, strict=True)},
             "description": found.get("description", ""),
+            **({"left out": words.counts(found["ignored"])} if found.get("ignored") else {}),
             "warnings": [*_copying(settings, recipe, store, split), *found.get("warnings", ())],
             "skipped": [list(entry) for entry in found.get("bad", ())],
         },

@@ -1,5 +1,6 @@
 """Starting and resuming a run: the table where data, recipe and training are brought together."""
 
+import glob
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,6 +18,8 @@ from cardigan.data import Store, open_source, prepare
 from cardigan.data.batches import batches
 from cardigan.data.degrade import Pairs
 from cardigan.data.holding import Split, hold_out, keep
+from cardigan.data.scan import told as told_of
+from cardigan.data.sources import called
 from cardigan.description import describe
 from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
@@ -41,7 +44,7 @@ SHOWN_REAL = 64
 
 
 def train(
-    source: str | Path,
+    source: Any,
     *,
     recipe: str = "auto",
     size: int | tuple[int, int] | None = None,
@@ -59,8 +62,9 @@ def train(
     Started by torchrun or ``accelerate launch``, the processes train together: see docs/scale.md.
 
     Args:
-        source: a folder of images or of class folders, a zip of either, an ``.npz``, one large image, a Hugging Face
-            data set id, or ``"digits"``.
+        source: a folder of images or of class folders, a zip or tar of either, an ``.npz``, one large image, a Hugging
+            Face data set id, or ``"digits"``; a list of files; or images in memory: an array or tensor, alone or in a
+            tuple with its labels, a list of arrays or of pictures of Pillow, or a data set of torch or of the Hub.
         recipe: how; see ``cardigan recipes``.
         size: side of the images in pixels, or (height, width); None chooses by the data and the device.
         images: the budget in images drawn from the data. Such a run is a function of its settings and seed.
@@ -82,7 +86,13 @@ def train(
         FinishedElsewhereError: in a process that cannot see the folder, after the first one has finished the run.
     """
     request = Request(
-        source=str(source), recipe=recipe, size=size, images=images, minutes=minutes, seed=seed, settings=dict(settings)
+        source=called(source),
+        recipe=recipe,
+        size=size,
+        images=images,
+        minutes=minutes,
+        seed=seed,
+        settings=dict(settings),
     )
     folder = RunFolder(Path(out) if out else default_folder(request))
     with joined() as crew, ExitStack() as stack:
@@ -94,7 +104,7 @@ def train(
                 stack.enter_context(folder.locked())
         session = None
         try:
-            session = open_session(folder, request, checked, chosen, resume=resume, quiet=quiet, crew=crew)
+            session = open_session(folder, request, checked, chosen, source, resume=resume, quiet=quiet, crew=crew)
             session.train()
             return session.finish()
         except LostProcessError as error:
@@ -115,24 +125,38 @@ def default_folder(request: Request) -> Path:
     Example:
         >>> default_folder(Request("photos/cats.zip", recipe="dcgan")).as_posix()
         'runs/cats-dcgan'
+        >>> default_folder(Request("photos/*.png", recipe="dcgan")).as_posix()
+        'runs/photos-dcgan'
     """
-    stem = Path(request.source.rpartition(":")[2]).resolve().stem or "run"
+    path = Path(request.source.rpartition(":")[2])
+    while glob.has_magic(path.name) and not path.exists():
+        path = path.parent
+    stem = path.resolve().stem or "run"
     return Path("runs") / f"{stem}-{request.recipe}"
 
 
 def open_session(
-    folder: RunFolder, request: Request, settings: Settings, device: str, *, resume: bool, quiet: bool, crew: Crew
+    folder: RunFolder,
+    request: Request,
+    settings: Settings,
+    device: str,
+    source: Any = None,
+    *,
+    resume: bool,
+    quiet: bool,
+    crew: Crew,
 ) -> Session | Following:
     """Bring everything to where training can go on: data, recipe, networks and the newest checkpoint.
 
-    Only the first process knows the run's folder; the others get from it what they need.
+    Only the first process knows the run's folder; the others get from it what they need. The source is what the request
+    calls so, where it is not given.
     """
     previous = saved = session = None
     with crew.one_fate():
         if crew.first:
             previous = folder.read_config() if folder.config.exists() else None
             saved = find_checkpoint(folder, request, previous, resume=resume)
-    store = _in_turn(crew, request, settings, device, previous["shape"] if previous and saved else None, quiet)
+    store = _in_turn(crew, request, settings, device, previous["shape"] if previous and saved else None, quiet, source)
     with crew.one_fate():
         recipe = _recipe(request, settings, store, device)
         crew.check(recipe.batch_size)
@@ -190,7 +214,9 @@ def _take_up(
         keep(session.store, split, folder.samples)
     write_config(folder, config)
     if not saved:
-        session.say("\n".join([*config["because"], *(f"Warning: {text}" for text in config["data"]["warnings"])]))
+        about = told_of(session.store.scan) if session.store.scan else []
+        warnings = (f"Warning: {text}" for text in config["data"]["warnings"])
+        session.say("\n".join([*about, *config["because"], *warnings]))
         _begin(session)
 
 
@@ -238,14 +264,20 @@ def _drawn(store: Store, split: Split, training: Training, run: RunSettings, bud
 
 
 def _in_turn(
-    crew: Crew, request: Request, settings: Settings, device: str, shape: Sequence[int] | None, quiet: bool
+    crew: Crew,
+    request: Request,
+    settings: Settings,
+    device: str,
+    shape: Sequence[int] | None,
+    quiet: bool,
+    source: Any = None,
 ) -> Store:
     """The source as a store in every process: first the first prepares it, then one on each machine, then the rest."""
     mine, store, first = (0 if crew.first else 1 if told().local == 0 else 2), None, None
     for phase in range(3 if crew.count > 1 else 1):
         with crew.one_fate():
             if phase == mine:
-                store = open_store(request, settings, device, shape, quiet=quiet or not crew.first)
+                store = open_store(request, settings, device, shape, source, quiet=quiet or not crew.first)
                 if first and store.fingerprint != first["fingerprint"]:
                     raise CardiganError(
                         f"The images of {request.source} here are others than those of process 0. Give all machines "
@@ -259,9 +291,18 @@ def _in_turn(
     return store
 
 
-def open_store(request: Request, settings: Settings, device: str, shape: Sequence[int] | None, *, quiet: bool) -> Store:
+def open_store(
+    request: Request,
+    settings: Settings,
+    device: str,
+    shape: Sequence[int] | None,
+    source: Any = None,
+    *,
+    quiet: bool,
+) -> Store:
     """The source as a store, at the size asked for or chosen."""
-    source, data = open_source(request.source, settings.data), settings.data
+    data = settings.data
+    source = open_source(request.source if source is None else source, data)
     if "ONLY" in vars(recipes.find(request.recipe)):
         data = replace(data, allow_upscale=True)  # there is no smaller size to offer
     with display("reading ", shown=not quiet) as bar:

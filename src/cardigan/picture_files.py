@@ -12,7 +12,8 @@ import numpy.typing as npt
 from PIL.PngImagePlugin import PngInfo
 
 from cardigan.data.decode import ALPHA, BadImage, decode
-from cardigan.data.formats import EXTENSIONS
+from cardigan.data.formats import EXTENSIONS, OTHER_PICTURES, TITLES
+from cardigan.data.layout import is_run
 from cardigan.data.options import DataSettings
 from cardigan.data.words import printable
 from cardigan.errors import CardiganError
@@ -168,9 +169,11 @@ def plan(paths: Iterable[Path], out: Path) -> tuple[list[tuple[Path, Path]], lis
     problems = []
     for path in paths:
         inside = list(_images_in(path, out)) if path.is_dir() else [path]
+        if path.is_dir():
+            problems += _unread_in(path)
         fresh = [each for each in inside if not is_result(each)] if path.is_dir() else inside
         if not inside:
-            problems.append(f"{printable(str(path))}: no images in this folder; expected {', '.join(EXTENSIONS)}")
+            problems.append(f"{printable(str(path))}: no images in this folder; expected {TITLES}")
         elif not fresh:
             problems.append(
                 f"{printable(str(path))}: all images in this folder are results of cardigan restore; to restore them "
@@ -205,10 +208,29 @@ def _is_free(target: Path, taken: set[str]) -> bool:
     return not (target.exists() or target.is_symlink()) or (not target.is_symlink() and is_result(target))
 
 
+def _unread_in(folder: Path) -> list[str]:
+    """Pictures of a folder that are of a kind that is not read, in words."""
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in OTHER_PICTURES and path.is_file()]
+    return [
+        f"{printable(str(path))}: {OTHER_PICTURES[path.suffix.lower()]}, which is not read; convert it to PNG or JPEG"
+        for path in found
+    ]
+
+
+def _marks_a_run(config: Path) -> bool:
+    try:
+        return is_run(config.read_bytes())
+    except OSError:
+        return False
+
+
 def _images_in(folder: Path, out: Path) -> Iterator[Path]:
     """The image files below a folder, by name; hidden ones and those below ``out`` are left out."""
     own = out.resolve()
+    runs = {config.parent for config in folder.rglob("config.json") if config.parent != folder and _marks_a_run(config)}
     for path in sorted(folder.rglob("*")):
+        if not runs.isdisjoint(path.parents):
+            continue  # what a run has drawn is no picture of the user's
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         result = own != folder.resolve() and own in path.resolve().parents
         if path.suffix.lower() in EXTENSIONS and not hidden and not result and path.is_file():

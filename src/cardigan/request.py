@@ -11,6 +11,7 @@ import torch
 
 from cardigan import recipes
 from cardigan.data import DataSettings, Source, scan
+from cardigan.data.given import NAME
 from cardigan.errors import CardiganError
 from cardigan.layers import doublings, nearest
 from cardigan.settings import RunSettings, Settings, resolve
@@ -53,7 +54,7 @@ class Request:
 
     def command(self) -> str:
         """The command line that asks for the same."""
-        words = ["cardigan", "train", self.source]
+        words = ["cardigan", "train", *([] if self.source == NAME else [self.source])]
         size = "x".join(map(str, self.size)) if isinstance(self.size, tuple) else self.size
         options = {
             "--recipe": None if self.recipe == "auto" else self.recipe,
@@ -64,7 +65,8 @@ class Request:
         }
         words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
         words += [word for key, value in self.settings.items() for word in ("--set", f"{key}={_text(value)}")]
-        return shlex.join(words)
+        # What is in memory has no name to type; the rest of the line is how to ask for it.
+        return shlex.join(words) if self.source != NAME else f"cardigan.train(images, ...)  # {shlex.join(words)}"
 
 
 def _text(value: Any) -> str:

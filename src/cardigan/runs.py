@@ -1,6 +1,7 @@
 """A run that was trained, or is being trained: open it, draw from it, look at it."""
 
 import copy
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,8 +182,11 @@ class Run:
                 for place in range(count)
             ]
             return torch.cat(rows) if rows else torch.zeros(0, dtype=torch.int64)
-        if label in names:
-            return torch.full((count,), names.index(label))
+        # File systems compose accents in two ways, and so do keyboards.
+        alike = [unicodedata.normalize("NFC", name) for name in names]
+        wanted = unicodedata.normalize("NFC", str(label))
+        if isinstance(label, str) and wanted in alike:
+            return torch.full((count,), names.index(label) if label in names else alike.index(wanted))
         if str(label).isdecimal() and int(label) < len(names):
             return torch.full((count,), int(label))
         raise CardiganError(f"There is no class {label!r}. Known: {', '.join(names)}.")

@@ -2,8 +2,8 @@ import builtins
 
 import pytest
 
-from cardigan.data import BadImage, decode, hub, open_source
-from cardigan.errors import MissingExtraError
+from cardigan.data import BadImage, DataSettings, decode, hub, open_source
+from cardigan.errors import CardiganError, MissingExtraError
 
 
 @pytest.fixture
@@ -74,3 +74,72 @@ def test_the_hub_needs_its_extra(monkeypatch):
         MissingExtraError, match=r"Reading someone/pictures as a Hugging Face data set .*cardigan\[hub\]"
     ):
         open_source("someone/pictures")
+
+
+@pytest.fixture
+def table(png, tmp_path):
+    """Writes a parquet file of images as the Hub keeps them, without the Hub's own notes in it."""
+    arrow = pytest.importorskip("pyarrow", reason="the library of parquet is not installed")
+    from pyarrow import parquet
+
+    def write(name, **columns):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = [{"image": {"bytes": png(colour), "path": None}} for colour in ("red", "green", "blue", "white")]
+        for at, row in enumerate(rows):
+            row.update({title: values[at] for title, values in columns.items()})
+        parquet.write_table(arrow.Table.from_pylist(rows), path)
+        return path
+
+    return write
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_parquet_is_read(table, png, message, library, tmp_path):
+    path = table("a.parquet", kind=["cat", "dog", "cat", "dog"])
+    source = open_source(path)
+    assert source.classes == ("cat", "dog")
+    assert [item.label for item in source] == [0, 1, 0, 1]
+    assert [item.read() for item in source] == [png(colour) for colour in ("red", "green", "blue", "white")]
+    unclear = open_source(table("b.parquet", sex=list("mfmf"), side=list("llrr")))
+    assert unclear.classes == ()
+    assert "which of its columns holds the classes is not clear: sex, side." in unclear.remarks[0]
+    assert open_source(tmp_path / "b.parquet", DataSettings(labels_from="side")).classes == ("l", "r")
+    with pytest.raises(CardiganError, match=r"labels_from is 'age', but .* has the columns sex, side"):
+        open_source(tmp_path / "b.parquet", DataSettings(labels_from="age"))
+    (tmp_path / "c.parquet").write_bytes(b"PAR1 nothing")
+    assert "c.parquet cannot be read as parquet" in message(tmp_path / "c.parquet")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_folder_of_parquet_gives_its_training_part(table, library, tmp_path):
+    for name in ("train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001"):
+        table(f"set/data/{name}.parquet", label=[0, 1, 0, 1])
+    source = open_source(tmp_path / "set")
+    assert (len(source), source.classes) == (8, ("0", "1"))
+    assert source.remarks[0].startswith("Only train is read: test (1) is left out")
+    assert len(open_source(tmp_path / "set", DataSettings(split="test"))) == 4
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_path_in_a_row_is_never_opened(png, library, tmp_path):
+    (tmp_path / "secret.png").write_bytes(png())
+    features = library.Features({"image": library.Image(decode=False)})
+    rows = {"image": [{"bytes": None, "path": str(tmp_path / "secret.png")}]}
+    library.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "a.parquet")
+    (item,) = open_source(tmp_path / "a.parquet")
+    with pytest.raises(BadImage, match=r"the row holds (a path, not an|no) image"):
+        item.read()
+
+
+def test_parquet_needs_its_extra(table, monkeypatch):
+    path, real = table("a.parquet"), builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name == "datasets":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(MissingExtraError, match=r"Reading .*a\.parquet, which is parquet, needs .*cardigan\[hub\]"):
+        open_source(path)

@@ -31,7 +31,8 @@ def test_the_summary_fits_a_terminal_and_the_config(zoo):
     text = str(found)
     assert max(map(len, text.splitlines())) <= 100
     assert text.isascii()
-    for part in ("10 of 17 files can be used, 9 are kept", "classes   none", "warning", "unusable", "ignored"):
+    assert text.count("bomb.png") == 1
+    for part in ("10 of 17 files can be used, 9 are kept", "classes   none", "warning", "ignored"):
         assert part in text
     again = json.loads(json.dumps(found.to_dict()))
     assert again["count"] == 10

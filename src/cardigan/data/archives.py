@@ -227,6 +227,10 @@ class _Content:
         self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
 
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
     def read(self, offset: int, size: int) -> bytes:
         """So many bytes from there on.
 

@@ -52,6 +52,11 @@ def parquet(paths: Sequence[Path], name: str, settings: DataSettings = DEFAULTS)
     return _rows(datasets, data, name, f"parquet {stamps}", settings, tree.remarks, own=True)
 
 
+def rows_of(data: Any, name: str, settings: DataSettings = DEFAULTS) -> Source:
+    """A data set of the Hub's library that a program has loaded already."""
+    return _rows(_library("A data set of the Hub"), data, name, f"{name} {data._fingerprint}", settings)
+
+
 def _part(path: Path) -> str:
     """A path whose folder is the part that a file belongs to."""
     word = re.split(r"[-_.]", path.stem)[0]

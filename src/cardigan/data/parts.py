@@ -122,7 +122,7 @@ def chosen(source: str, names: Sequence[str], split: str | None) -> Tree:
         level, wanted = _level(source, paths, split)
         if level is None:
             break
-        used = True
+        used |= split is not None and sorted(split.split(",")) == wanted
         counts = Counter(path[level] for path in paths.values() if len(path) > level + 1)
         beside = sum(len(path) <= level + 1 for path in paths.values())
         remarks += _told(counts, wanted, beside, split)
@@ -134,7 +134,7 @@ def chosen(source: str, names: Sequence[str], split: str | None) -> Tree:
         merged |= len(wanted) > 1 or level > 0
         inside = () if merged else (*inside, *wanted)
     if not used:
-        there = sorted({path[0] for path in paths.values() if len(path) > 1})
+        there = sorted({folder for name in names for folder in name.split("/")[:-1]})
         raise CardiganError(
             f"split is {split!r}, but {printable(source)} has no folder of that name. It holds "
             f"{first(map(printable, there), 12) or 'no folders'}. Type one of them, or leave --set split out."

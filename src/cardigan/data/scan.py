@@ -1,6 +1,7 @@
 """The scan: every file decoded once, and what is wrong listed, never silently repaired."""
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -36,6 +37,7 @@ class Scan:
         warnings: what the user should know before training.
         refusals: why training would not start; () if it would.
         held_out: how many images, or photos that are cut into pieces, would never be trained on.
+        remarks: those of the warnings that say how the source was read.
     """
 
     source: str
@@ -56,6 +58,7 @@ class Scan:
     warnings: tuple[str, ...]
     refusals: tuple[str, ...]
     held_out: int = 0
+    remarks: tuple[str, ...] = ()
 
     @staticmethod
     def of(tally: Tally) -> "Scan":
@@ -79,6 +82,7 @@ class Scan:
             bad=tuple(tally.bad),
             ignored=dict(source.ignored),
             warnings=tuple(verdicts.warnings(tally)),
+            remarks=source.remarks,
             refusals=tuple(verdicts.refusals(tally)),
         )
 
@@ -102,14 +106,9 @@ class Scan:
         rows.append(("colour", f"{counts(self.modes)}; used as {used}" if self.modes else used))
         rows.append(("classes", first([f"{name} {count:,}" for name, count in self.classes.items()], 12) or "none"))
         rows += [("notes", counts(self.notes))] * bool(self.notes)
-        if self.duplicates:
-            copies = sum(len(group) - 1 for group in self.duplicates)
-            groups = counted(len(self.duplicates), "group")
-            rows.append(("copies", f"{counted(copies, 'exact copy', 'exact copies')} in {groups}"))
         if self.held_out:
             rows.append(("held out", f"{self.held_out:,} of {self.kept:,} would never be trained on, to test on"))
         rows += [("ignored", counts(self.ignored))] * bool(self.ignored)
-        rows += [("unusable", first(f"{name}: {reason}" for name, reason in self.bad))] * bool(self.bad)
         rows += [("warning", text) for text in self.warnings] + [("STOP", text) for text in self.refusals]
         lines = textwrap.wrap(f"{self.source}: {self.description}", 100)
         for name, text in rows:
@@ -118,6 +117,22 @@ class Scan:
 
     def __str__(self) -> str:
         return self.render()
+
+
+def told(facts: Mapping[str, Any]) -> list[str]:
+    """What is trained on and what was never looked at, in a line or two.
+
+    Args:
+        facts: what :meth:`Scan.to_dict` gives.
+
+    Example:
+        >>> told({"source": "pets", "description": "2 class folders, 9 images", "classes": {"cat": 4, "dog": 5},
+        ...       "ignored": {".txt": 3}})
+        ['pets: 2 class folders, 9 images (cat 4, dog 5)', 'Not read: .txt 3']
+    """
+    classes = first([f"{name} {count:,}" for name, count in facts.get("classes", {}).items()], 8)
+    lines = [f"{facts['source']}: {facts['description']}" + (f" ({classes})" if classes else "")]
+    return lines + [f"Not read: {counts(facts['ignored'])}"] * bool(facts.get("ignored"))
 
 
 def scan(
@@ -152,6 +167,5 @@ def scan(
     # Left out of what is kept with a store: a run says it by what it holds out indeed.
     held = 0 if overlapping else verdicts.planned(tally.kept, settings.hold_out, few=not tally.cut)
     few = () if tally.cut else verdicts.copying(tally.kept, held, settings.hold_out)
-    told = (f"{text} All this concerns models that draw; one that restores starts from an image." for text in few)
     remarks, others = found.warnings[: len(source.remarks)], found.warnings[len(source.remarks) :]
-    return replace(found, held_out=held, warnings=(*remarks, *told, *others))
+    return replace(found, held_out=held, warnings=(*remarks, *few, *others))

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cardigan.data import archives
 from cardigan.data.arrays import npy, npz
@@ -16,13 +17,14 @@ from cardigan.data.crops import large_image
 from cardigan.data.digits import digits
 from cardigan.data.folders import files, folder
 from cardigan.data.formats import EXTENSIONS, HEAD, is_image
+from cardigan.data.given import NAME, given
 from cardigan.data.hub import data_set, parquet
 from cardigan.data.items import Item, Source
 from cardigan.data.options import DEFAULTS, DataSettings
 from cardigan.data.words import first, printable
 from cardigan.errors import CardiganError
 
-__all__ = ["Item", "Source", "open_source", "pattern"]
+__all__ = ["Item", "Source", "called", "open_source", "pattern"]
 
 EXPECTED = (
     "a folder of images, a .zip or .tar, an .npz or .npy, one large image, a Hugging Face data set such as owner/name, "
@@ -74,14 +76,33 @@ _REMEDIES = {
 }
 
 
-def open_source(text: str | Path | Sequence[str | Path], settings: DataSettings = DEFAULTS) -> Source:
+def called(source: Any) -> str:
+    """One text for what a user gave as a source.
+
+    Example:
+        >>> called(Path("photos")), called(["a.png", "b.png"]), called([[0]])
+        ('photos', 'a.png b.png', 'images-in-memory')
+    """
+    if isinstance(source, str | Path):
+        return str(source)
+    if isinstance(source, Source):
+        return source.name
+    return pattern(source) if _are_paths(source) else NAME
+
+
+def _are_paths(source: Any) -> bool:
+    return isinstance(source, list | tuple) and all(isinstance(each, str | Path) for each in source)
+
+
+def open_source(text: Any, settings: DataSettings = DEFAULTS) -> Source:
     """Find out what the user means and list its images.
 
     Args:
-        text: a folder of images, a folder of class folders, a zip or tar of either, an ``.npz`` or ``.npy``, a ``.parquet``
-            or a folder of these, one large image, ``owner/name`` or ``hub:name`` for a data set of the Hugging Face Hub,
-            ``imagefolder:PATH`` for a local one read by its library, or ``digits``; a pattern such as ``photos/*.png``,
-            or a list of files and folders. What lies on the disk wins over the Hub; ``digits`` always means the
+        text: a folder of images, a folder of class folders, a zip or tar of either, an ``.npz`` or ``.npy``, parquet
+            files or their folder, one large image, ``owner/name`` or ``hub:name`` for a data set of the Hugging Face
+            Hub, ``imagefolder:PATH`` for a local one read by its library, or ``digits``; a pattern such as
+            ``photos/*.png``, or a list of files and folders; or images in memory, see
+            :func:`~cardigan.data.given.given`. What lies on the disk wins over the Hub; ``digits`` always means the
             embedded set (write ``./digits`` for a folder of that name), and so never a run that was called so.
         settings: ``split``, ``labels``, ``labels_from`` and ``links`` are read.
 
@@ -89,7 +110,11 @@ def open_source(text: str | Path | Sequence[str | Path], settings: DataSettings 
         CardiganError: if there is nothing there, or no images in it.
         MissingExtraError: if the Hub or parquet is asked for and its library is not installed.
     """
+    if isinstance(text, Source):
+        return text
     if not isinstance(text, str | Path):
+        if not _are_paths(text):
+            return given(text, settings)
         several = list(text)
         if len(several) != 1:
             return _several(several, settings)
@@ -159,15 +184,15 @@ def _only_parquet(path: Path) -> list[Path]:
     return found
 
 
-def _several(given: list[str | Path], settings: DataSettings) -> Source:
+def _several(named: list[str | Path], settings: DataSettings, name: str = "") -> Source:
     """Files and folders, named one by one or by a shell's pattern."""
-    if not given:
+    if not named:
         raise CardiganError(f"No source is named. Expected {EXPECTED}. Try: cardigan scan digits")
-    paths = [Path(each).expanduser() for each in given]
+    paths = [Path(each).expanduser() for each in named]
     missing = [path for path in paths if not os.path.lexists(path)]
     if missing:
         raise CardiganError(
-            f"{len(given):,} sources are named, and there is no file or folder {printable(str(missing[0]))}. Expected "
+            f"{len(named):,} sources are named, and there is no file or folder {printable(str(missing[0]))}. Expected "
             "files and folders of images; options come after them, as in --size 64"
         )
     archived = [
@@ -177,19 +202,21 @@ def _several(given: list[str | Path], settings: DataSettings) -> Source:
     ]
     if archived:
         raise CardiganError(
-            f"{len(given):,} sources are named, and {printable(str(archived[0]))} is one that is read alone. Name it "
+            f"{len(named):,} sources are named, and {printable(str(archived[0]))} is one that is read alone. Name it "
             "only, or unpack it and name the folder."
         )
     root = Path(os.path.commonpath([os.path.abspath(path.parent) for path in paths]))  # noqa: PTH100
     chosen = [os.path.relpath(os.path.abspath(path), root).replace(os.sep, "/") for path in paths]  # noqa: PTH100
-    name = pattern(given)
-    grouped = sum(path.is_dir() for path in paths) > 1 and not glob.has_magic(name)
-    # Folders that were named one by one are no classes; a pattern of folders is what their folder would be.
-    return files(name, root, chosen, _as_one(settings) if grouped else settings)
-
-
-def _as_one(settings: DataSettings) -> DataSettings:
-    return replace(settings, split="all") if settings.split is None else settings
+    name = name or pattern(named)
+    # A pattern of folders is what the folder that holds them would be; those that are named one by one are no classes.
+    one = all(path.is_dir() for path in paths) and not glob.has_magic(name) and settings.split is None
+    if not one or any("," in each or "/" in each for each in chosen):
+        return files(name, root, chosen, settings)
+    found = files(name, root, chosen, replace(settings, split=",".join(chosen)))
+    told = (
+        f"{first(map(printable, chosen), 4)} are read as one. To train with classes, give the folder that holds them."
+    )
+    return replace(found, remarks=(*found.remarks, told))
 
 
 def pattern(given: Sequence[str | Path]) -> str:
@@ -206,7 +233,7 @@ def pattern(given: Sequence[str | Path]) -> str:
     if len(folders) == 1:
         above = folders.pop()
         suffixes = {os.path.splitext(text)[1] for text in texts}  # noqa: PTH122
-        for name in ("*", f"*{suffixes.pop()}" if len(suffixes) == 1 else "*"):
+        for name in (f"*{suffixes.pop()}" if len(suffixes) == 1 else "*", "*"):
             found = os.path.join(glob.escape(above), name)  # noqa: PTH118
             if sorted(glob.glob(found)) == sorted(texts):  # noqa: PTH207
                 return found
@@ -221,7 +248,7 @@ def _not_on_disk(text: str, path: Path, settings: DataSettings) -> Source:
     if glob.has_magic(str(path)):
         found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
         if found:
-            return _several([Path(each) for each in found], settings)
+            return _several([Path(each) for each in found], settings, text)
     if re.match(r"(https?|ftp|s3|gs|kaggle)://?|kaggle:", text):
         raise CardiganError(_address(text))
     is_id = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", text) and not text.lower().endswith(_FOUND)

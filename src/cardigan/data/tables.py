@@ -236,7 +236,7 @@ def _read(name: str, read: Callable[[], bytes], index: _Index) -> _Table | str |
     sample = rows[1 :: max(1, len(rows) // _SAMPLE)] or rows
     width = max((len(row) for row in sample), default=0)
     hits = [len({index.find(folder, row[at]) for row in sample if at < len(row)} - {None}) for at in range(width)]
-    if not any(hits):
+    if max(hits, default=0) < 2:  # one number may be like the name of an image by chance
         return _missed(name, sample, width)
     at = max(range(width), key=lambda column: hits[column])
     titled = bool(rows) and at < len(rows[0]) and index.find(folder, rows[0][at]) is None
@@ -406,7 +406,7 @@ def _wanted(table: _Table, wanted: str | None) -> tuple[str, list[tuple[int, Any
             at = table.titles.index(title)
             return title, table.column(at)
     columns = {title: table.column(at) for at, title in enumerate(table.titles)}
-    serving = {title: values for title, values in columns.items() if _serves(values)}
+    serving = {title: each for title, each in columns.items() if _serves(each, named=_plain(title) in _TITLES)}
     named = sorted(
         (title for title in serving if _plain(title) in _TITLES), key=lambda title: _TITLES.index(_plain(title))
     )
@@ -426,12 +426,12 @@ def _plain(title: str) -> str:
     return title.strip().lower().replace(" ", "_").replace("-", "_")
 
 
-def _serves(values: Sequence[tuple[int, Any]]) -> bool:
-    """Whether a column may hold classes: at least two, and far fewer than images."""
+def _serves(values: Sequence[tuple[int, Any]], *, named: bool = False) -> bool:
+    """Whether a column may hold classes: two at least, fewer than images, and far fewer where its title says little."""
     given = [value for _, value in values if value is not None]
     if not all(isinstance(value, int) or (isinstance(value, str) and len(value) <= _LONGEST) for value in given):
         return False
-    return 2 <= len(set(given)) <= max(2, len(given) // 2)
+    return 2 <= len(set(given)) <= (len(given) - 1 if named else max(2, len(given) // 2))
 
 
 def _alike(one: Sequence[tuple[int, Any]], other: Sequence[tuple[int, Any]]) -> bool:

@@ -51,18 +51,15 @@ def copying(count: int, held: int, share: float | None = None) -> Iterator[str]:
         held: how many of them are held out.
         share: the share that the user chose to hold out, None for the rule.
     """
-    tested = f"{held:,} of them {'is' if held == 1 else 'are'} held out and never trained on, to test for that"
+    tested = f"{held:,} of them {'is' if held == 1 else 'are'} held out to test for that"
     if share == 0 and count > 1:
         tested = "None is held out to test for that, as hold_out=0 asks"
     elif not held and count < FEW:
-        tested = f"Below {FEW} images all are trained on; --set hold_out={HELD_SHARE} keeps some back to test for that"
+        tested = f"To test for that, keep some back: --set hold_out={HELD_SHARE}"
     elif not held:
         tested = "None can be held out to test for that"
     if 1 < count < FEW:
-        yield (
-            f"Only {count} images: the model will very likely copy them. {tested}, and FID means nothing at this "
-            "number; look at KID and at the nearest training images."
-        )
+        yield f"Only {count} images: the model will very likely copy them. {tested}."
     elif 1 < count < NOT_MANY:
         yield f"Only {count} images: the model may copy them. {tested}."
     elif count > 1 and not held:
@@ -72,7 +69,7 @@ def copying(count: int, held: int, share: float | None = None) -> Iterator[str]:
 def refusals(tally: Tally) -> Iterator[str]:
     """Why training would not start, each with what to do about it."""
     name = printable(tally.source.name)
-    listed = first(f"{file} ({reason})" for file, reason in tally.bad)
+    listed = _listed(tally.bad)
     if tally.bad and tally.settings.on_bad == "stop":
         yield (
             f"{counted(len(tally.bad), 'file')} in {name} cannot be used: {listed}. on_bad=stop asks for none; mend or "
@@ -102,6 +99,14 @@ def refusals(tally: Tally) -> Iterator[str]:
             yield f"{small}; enlarged, they would teach blur. Type {size}--set allow_upscale=true"
 
 
+def _listed(bad: Sequence[tuple[str, str]]) -> str:
+    """The first files that cannot be used, those with the same reason together."""
+    reasons: dict[str, list[str]] = {}
+    for file, reason in bad:
+        reasons.setdefault(reason, []).append(file)
+    return first(f"{first(files, 2)} ({reason})" for reason, files in reasons.items())
+
+
 def _lonely_classes(tally: Tally, name: str) -> Iterator[str]:
     lonely = [
         f"{printable(each)} ({tally.labels[at]})" for at, each in enumerate(tally.classes) if tally.labels[at] < 2
@@ -118,8 +123,8 @@ def warnings(tally: Tally) -> Iterator[str]:
     """What the user should know before training."""
     count, settings = tally.count, tally.settings
     yield from tally.source.remarks
-    if tally.bad:
-        listed = first(f"{file} ({reason})" for file, reason in tally.bad)
+    if tally.bad and tally.count and settings.on_bad == "skip":  # else a refusal lists them
+        listed = _listed(tally.bad)
         out = counted(len(tally.bad), "file cannot be used and is left out", "files cannot be used and are left out")
         yield f"{out}: {listed}. To stop instead: --set on_bad=stop"
     for same in _alike(tally.classes):

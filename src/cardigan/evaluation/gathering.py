@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cardigan.data import DataSettings, Source, Store, open_source, prepare
 from cardigan.data.holding import hold_out, training_part
-from cardigan.data.words import counted, first, printable, sides
+from cardigan.data.words import counted, counts, first, printable, sides
 from cardigan.evaluation.extractors_contract import Pixels
 from cardigan.evaluation.measure import Real
 from cardigan.evaluation.tricks import digest
@@ -159,6 +159,9 @@ def _most(store: Store) -> int:
 def _remarks(store: Store, size: Size | None) -> tuple[str, ...]:
     """What was done to the images of a source."""
     name, told = printable(store.source), []
+    told += [f"{name}: {text}" for text in store.scan.get("remarks", ())]
+    if ignored := store.scan.get("ignored"):
+        told.append(f"Of {name}, not read: {counts(ignored)}.")
     bad = store.scan.get("bad", ())
     if bad:
         told.append(
