@@ -160,7 +160,7 @@ ALLOWED = {
     "trials/drawn": LEAVES
     | {"data", "evaluation", "metrics.kernel", "recipes", "sample", "trials.ledger", "trials.quick"},
     "description": {"data", "recipes", "request", "settings", "training", "trials", "_version"},
-    "found": {"errors", "folder", "request", "training"},
+    "found": {"errors", "folder", "randomness", "request", "training"},
     "session": ANY,
     "course": LEAVES | {"recipes", "settings", "training", "trials"},
     "following": LEAVES | {"course", "folder", "interrupts", "recipes", "runs", "session", "training", "trials"},

@@ -1,15 +1,56 @@
 import hashlib
 
+import numpy as np
 import pytest
 import torch
 
-from cardigan.randomness import derive, generator, seeded
+from cardigan.randomness import WORDS, derive, generator, normal_rows, seeded
 
 
 def test_a_seed_is_the_hash_of_seed_stream_and_clock():
     # Pinned: published runs must draw the same numbers in every later version.
     digest = hashlib.blake2b(b"7/latents/64", digest_size=8).digest()
     assert derive(7, "latents", 64) == int.from_bytes(digest, "little") >> 1
+
+
+@pytest.mark.parametrize("place", [(7, "latents", 64), (0, "order", 0), (-3, "layers", 10**12)])
+def test_a_cpu_draws_the_mersenne_twister_whose_state_is_the_digest(place):
+    """Against NumPy's, 32 bits at a time, over more than one round of the state. Pinned, as above."""
+    seed, stream, clock = place
+    digest = hashlib.shake_256(f"{seed}/{stream}/{clock}".encode()).digest(4 * WORDS)
+    twister = np.random.MT19937()
+    state = {"key": np.frombuffer(digest, dtype="<u4"), "pos": WORDS}
+    twister.state = {"bit_generator": "MT19937", "state": state}
+    expected = twister.random_raw(2000)
+    found = torch.empty(2000, dtype=torch.int64).random_(0, 2**20, generator=generator(*place))
+    assert (found.numpy() == expected % 2**20).all()
+    with seeded(*place):
+        assert torch.equal(torch.empty(2000, dtype=torch.int64).random_(0, 2**20), found)
+    assert generator(*place).initial_seed() == derive(*place)
+
+
+def test_streams_share_no_numbers_where_32_bits_of_their_seeds_are_alike():
+    """PyTorch's generator reads no more of a seed than that, so these two were one stream (found by search)."""
+    alike = [(1, "sample", 44_115), (1, "sample", 44_995)]
+    low = {derive(*place) % 2**32 for place in alike}
+    first, second = (torch.randn(64, generator=generator(*place)) for place in alike)
+    assert len(low) == 1
+    assert not (first == second).any()
+
+
+def test_a_million_rows_of_one_seed_are_all_different():
+    rows = normal_rows(1_000_000, 4, seed=1, stream="sample").numpy()
+    assert rows.shape == (1_000_000, 4)
+    assert len(np.unique(np.ascontiguousarray(rows).view("V16"))) == 1_000_000
+    assert abs(rows.mean()) < 0.003
+    assert abs(rows.std() - 1) < 0.003
+
+
+@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 600])
+def test_a_row_is_a_function_of_its_place(count):
+    rows = normal_rows(700, 3, seed=5, stream="sample")
+    assert torch.equal(normal_rows(count, 3, seed=5, stream="sample"), rows[:count])
+    assert not torch.equal(normal_rows(700, 3, seed=6, stream="sample"), rows)
 
 
 def test_no_two_streams_or_moments_share_a_seed():

@@ -5,6 +5,7 @@ from typing import Any
 
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder
+from cardigan.randomness import STREAMS
 from cardigan.request import Request, differences
 from cardigan.training import checkpoint as checkpoints
 
@@ -21,6 +22,11 @@ class Found:
         state = self.checkpoint.state
         texts = [f"{name} rejected: {reason}" for name, reason in self.rejected.items()]
         texts.append(f"Resumed after {state['images']:,} images from {self.checkpoint.folder.name} (verified).")
+        if state.get("streams", 1) != STREAMS:
+            texts.append(
+                "The checkpoint is of a version that drew its random numbers otherwise: weights, optimizers and clock "
+                "go on, with other latents and another order of images. Samples of a seed are other pictures now."
+            )
         if previous:
             texts += [f"Changed on resume: {text}" for text in differences(previous["request"], config["request"])]
             before, now = previous["data"], config["data"]

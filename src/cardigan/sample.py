@@ -15,7 +15,7 @@ from cardigan.contracts import GeneratorNetwork
 from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
 from cardigan.pixels import to_uint8
-from cardigan.randomness import generator as random_generator
+from cardigan.randomness import normal_rows
 
 CHUNK = 16
 """Images drawn at once, always exactly so many: matrix products round differently at another size, and then an image
@@ -95,8 +95,7 @@ def latents_for(network: GeneratorNetwork, count: int, *, seed: int, truncation:
         truncation: below 1, every value is drawn towards the middle, so that none lies beyond twice it: less variety,
             fewer failures. 1 changes nothing.
     """
-    rows = [torch.randn(network.latent, generator=random_generator(seed, "sample", place)) for place in range(count)]
-    latents = torch.stack(rows) if rows else torch.zeros(0, network.latent)
+    latents = normal_rows(count, network.latent, seed=seed, stream="sample")
     if truncation < 1.0:
         # Folding the tail back by the normal's own distribution keeps each latent a function of its draw.
         limit = torch.special.ndtr(torch.tensor(2.0 * truncation))

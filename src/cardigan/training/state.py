@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cardigan.clock import Progress
 from cardigan.contracts import Player
 from cardigan.errors import CardiganError
+from cardigan.randomness import STREAMS
 from cardigan.training.loop import PLAYERS, Training
 from cardigan.training.optimizers import laid_out
 
@@ -53,6 +54,7 @@ def capture(training: Training) -> tuple[dict[str, dict[str, Tensor]], dict[str,
         "smoothed": {player: float(value) for player, value in progress.smoothed.items()},
         "average_images": training.average.images,
         "rate_scale": training.rate_scale,
+        "streams": STREAMS,
         "optimizers": {player: type(training.optimizers[player]).__name__ for player in PLAYERS},
     }
     if isinstance(training.gan.augment, nn.Module):
