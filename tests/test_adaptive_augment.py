@@ -2,14 +2,18 @@
 
 import math
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from torch import nn
 
-from cardigan import GAN, Batch, augment, objectives, regularizers
+from cardigan import GAN, Batch, augment, fit, models, objectives, regularizers
 from cardigan.augment import POLICIES, AdaptiveAugment, adaptive
+from cardigan.data import Store
+from cardigan.data.batches import batches
 from cardigan.errors import CardiganError
+from cardigan.training import alternate
 from cardigan.training.steps import Fakes, play
 
 
@@ -252,3 +256,33 @@ def test_wrong_names_are_refused():
     with pytest.raises(CardiganError) as caught:
         augment.adaptive()
     assert str(caught.value) == ('An adaptive augmentation got no policies. Type some, such as "flip", "translation".')
+
+
+@pytest.mark.parametrize(
+    ("objective", "at_chance"),
+    [
+        (objectives.hinge(), 0.0),
+        (objectives.least_squares(), 0.5),
+        (objectives.least_squares(a=-1, b=1, c=0), 0.0),
+        (objectives.non_saturating(smoothing=0.2), math.log(0.8 / 1.2)),
+    ],
+)
+def test_at_chance_nothing_is_augmented_whatever_the_coding(objective, at_chance):
+    """A discriminator that is undecided gives the boundary, give or take: as often above as below."""
+
+    class Undecided(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shift = nn.Parameter(torch.zeros(()))
+
+        def forward(self, images, labels=None):
+            noise = torch.linspace(-0.4, 0.4, len(images))[:, None]
+            return at_chance + noise + 0 * self.shift
+
+    chain = adaptive("color", horizon=512)
+    generator = models.mlp.Generator(size=8, latent=4)
+    gan = GAN(generator, Undecided(), objective, augment=chain)
+    data = batches(Store.from_arrays(np.zeros((64, 8, 8, 1), dtype=np.uint8)), batch_size=32)
+    list(fit(gan, data, images=32 * 24, turns=alternate(generator=0)))
+    assert chain.gauges()["overfitting"].item() == pytest.approx(0.0, abs=0.07)
+    assert chain.gauges()["augmentation probability"].item() == 0.0

@@ -156,7 +156,7 @@ def test_latents_are_a_function_of_seed_and_place():
     network = mlp()
     latents = latents_for(network, 5, seed=3)
     assert torch.equal(latents[:3], latents_for(network, 3, seed=3))
-    assert torch.equal(latents[4], torch.randn(4, generator=stream(3, "sample", 4)))
+    assert torch.equal(latents[4], torch.randn(256, 4, generator=stream(3, "sample", 0))[4])
     assert not torch.equal(latents, latents_for(network, 5, seed=4))
     assert latents_for(network, 0, seed=3).shape == (0, 4)
 
@@ -223,13 +223,13 @@ def test_each_label_is_given_to_its_own_latent():
 
 
 def test_walks_begin_and_end_at_the_latents_and_stay_on_their_sphere():
-    network = mlp(latent=64)
+    network = mlp(latent=1024)  # so long, and they have nearly the same length
     seen = []
     network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     walks = interpolation(network, rows=2, steps=5, seed=3)
     assert walks.shape == (2, 5, 8, 8, 1)
     assert walks.dtype == np.uint8
-    points, ends = torch.cat(seen)[:10].reshape(2, 5, 64), latents_for(network, 4, seed=3)
+    points, ends = torch.cat(seen)[:10].reshape(2, 5, 1024), latents_for(network, 4, seed=3)
     for row in range(2):
         torch.testing.assert_close(points[row, 0], ends[2 * row], rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(points[row, 4], ends[2 * row + 1], rtol=1e-5, atol=1e-5)
@@ -256,3 +256,69 @@ def test_one_flipped_bit_in_a_published_model_is_found(tmp_path):
     path.write_bytes(content)
     with pytest.raises(CardiganError, match=r"damaged: model\.safetensors does not match the SHA-256 in config\.json"):
         load_generator(tmp_path)
+
+
+# --- networks from somebody's own code ------------------------------------------------------------------------------
+
+
+class Own(nn.Module):
+    """Of a module whose name ends like one of ours would."""
+
+    latent, classes, shape = 4, 0, (1, 8, 8)
+
+    def __init__(self, *, width=3, told=None):
+        super().__init__()
+        self.arguments = {"width": width} if told is None else told
+        self.layers = nn.Sequential(nn.Linear(4, width), nn.BatchNorm1d(width), nn.Linear(width, 64))
+
+    def forward(self, latents, labels=None):
+        return self.layers(latents).tanh().reshape(-1, 1, 8, 8)
+
+
+def test_a_network_of_ones_own_is_published_by_its_whole_name_and_opened_by_who_names_it(tmp_path):
+    # The last part of the module alone would open another network.
+    Generator = type("Generator", (Own,), {"__module__": "elsewhere.models.dcgan"})  # noqa: N806
+    live = Generator(width=5).eval()
+    publish(live, tmp_path, facts={})
+    with pytest.raises(CardiganError) as caught:
+        load_generator(tmp_path)
+    assert str(caught.value) == (
+        f"The model in {tmp_path} is a elsewhere.models.dcgan:Generator, which is not one of Cardigan's own, and is "
+        "not imported because a file says so. Give its class: load_generator(folder, build=Generator)."
+    )
+    opened, config = load_generator(tmp_path, build=Generator)
+    assert (config["model"], config["arguments"]) == ("elsewhere.models.dcgan:Generator", {"width": 5})
+    latents = latents_for(live, 3, seed=1)
+    assert np.array_equal(draw(opened, latents), draw(live, latents))
+
+
+@pytest.mark.parametrize("norm", [nn.utils.spectral_norm, nn.utils.parametrizations.spectral_norm])
+def test_a_network_of_ones_own_that_is_normalised_by_itself_is_published(tmp_path, norm):
+    class Normed(Own):
+        def __init__(self, **settings):
+            super().__init__(**settings)
+            norm(self.layers[0])
+
+    live = Normed()
+    live(torch.randn(8, 4))
+    live.eval()
+    publish(live, tmp_path, facts={})
+    opened, _ = load_generator(tmp_path, build=Normed)
+    latents = latents_for(live, 3, seed=1)
+    with torch.no_grad():
+        torch.testing.assert_close(opened(latents), live(latents), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (7, "has no arguments that build it again, so it cannot be published. Set self.arguments in Own.__init__"),
+        ({"height": 3}, "(**{'height': 3}) is not this generator again:"),
+        ({"width": 9}, "(**{'width': 9}) is not this generator again: layers.0.weight has another shape."),
+    ],
+)
+def test_a_network_that_cannot_be_built_again_is_refused(tmp_path, told, words):
+    with pytest.raises(CardiganError) as caught:
+        publish(Own(told=told), tmp_path / "generator", facts={})
+    assert words in str(caught.value)
+    assert not (tmp_path / "generator").exists()

@@ -7,7 +7,7 @@ by keyword and return one value per logit, unreduced.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
@@ -313,6 +313,9 @@ class GAN:
         augment: what real and fake images pass through on the way to the discriminator.
         prior: where latents come from; by default a standard normal of the generator's ``latent`` size.
 
+    Attributes:
+        training: the :class:`~cardigan.Training` that was last made of it; None before. Copies have none.
+
     Raises:
         CardiganError: if a part is of the wrong kind, or cannot work beside the others.
 
@@ -330,6 +333,10 @@ class GAN:
     projections: Sequence[Projection] = ()
     augment: Augment = Unchanged()
     prior: Prior | None = None
+    training: Any = field(default=None, init=False, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"training": None}
 
     def __post_init__(self) -> None:
         self.terms = _all_of("terms", self.terms)

@@ -30,6 +30,7 @@ def turns_of(recipe: Recipe, training: Training, batches: Batches, budget: Budge
             seconds=60 * minutes if minutes else None,
             schedule=stage.schedule,
             part=(start, stage.until),
+            since=0,
         ):
             yield stage.name, record
 

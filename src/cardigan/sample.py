@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +28,52 @@ def publish(generator: GeneratorNetwork, folder: Path, *, facts: dict[str, Any])
     """Write a generator as ``config.json`` and ``model.safetensors``, the weights plain (no parametrisations).
 
     Args:
-        generator: in evaluation mode; an architecture of ``cardigan.models``.
+        generator: in evaluation mode. It has ``arguments``, the keyword arguments that build it again.
         folder: where to.
         facts: JSON values to keep beside the architecture: class names, what it was trained on.
+
+    Raises:
+        CardiganError: if it has no such arguments, or they build another network.
     """
+    arguments, plain = _rebuilt(generator)
     folder.mkdir(parents=True, exist_ok=True)
-    # Weights that spectral norm has already divided must not be opened under it again.
-    arguments = generator.arguments | ({"spectral": False} if "spectral" in generator.arguments else {})
-    plain = _plain_weights(generator, type(generator)(**arguments))
     weights = {name: tensor.detach().contiguous().cpu() for name, tensor in plain.items()}
     blob = safetensors.torch.save(weights)
     config = {
-        "model": type(generator).__module__.rpartition(".")[2],
+        "model": _model(type(generator)),
         "arguments": arguments,
         "sha256": hashlib.sha256(blob).hexdigest(),
         **facts,
     }
     replace_durably(folder / "model.safetensors", blob)
     replace_durably(folder / "config.json", json.dumps(config, indent=1).encode())
+
+
+def _model(kind: type) -> str:
+    """What a network is called in ``config.json``: the file of one of ours, ``module:class`` of any other.
+
+    Example:
+        >>> _model(models.load("dcgan").Generator), _model(nn.Linear)
+        ('dcgan', 'torch.nn.modules.linear:Linear')
+    """
+    room, _, file = kind.__module__.rpartition(".")
+    ours = room == models.__name__ and kind.__qualname__ == "Generator"
+    return file if ours else f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _rebuilt(generator: GeneratorNetwork) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The arguments that build the generator again, and its weights under the names that they then have."""
+    kind, arguments = type(generator), getattr(generator, "arguments", None)
+    how = f"Set self.arguments in {kind.__qualname__}.__init__ to the keyword arguments that it was given."
+    if not isinstance(arguments, dict):
+        raise CardiganError(f"{_model(kind)} has no arguments that build it again, so it cannot be published. {how}")
+    # Weights that spectral norm has already divided must not be opened under it again.
+    arguments = arguments | ({"spectral": False} if "spectral" in arguments else {})
+    try:
+        return arguments, _plain_weights(generator, kind(**arguments))
+    except (TypeError, KeyError, AttributeError, AssertionError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise CardiganError(f"{_model(kind)}(**{arguments}) is not this generator again: {said} {how}") from error
 
 
 def _plain_weights(generator: GeneratorNetwork, template: nn.Module) -> dict[str, Tensor]:
@@ -56,15 +86,27 @@ def _plain_weights(generator: GeneratorNetwork, template: nn.Module) -> dict[str
     for name, tensor in template.state_dict().items():
         owner, _, key = name.rpartition(".")
         weights[name] = getattr(modules[owner], key)
-        assert weights[name].shape == tensor.shape
+        assert weights[name].shape == tensor.shape, f"{name} has another shape."
     return weights
 
 
-def load_generator(folder: Path, *, device: torch.device | str = "cpu") -> tuple[GeneratorNetwork, dict[str, Any]]:
+class _ForeignModelError(CardiganError):
+    """The model is of code that nobody has named."""
+
+
+def load_generator(
+    folder: Path, *, device: torch.device | str = "cpu", build: Callable[..., GeneratorNetwork] | None = None
+) -> tuple[GeneratorNetwork, dict[str, Any]]:
     """The generator in a folder, in evaluation mode, and its configuration.
 
+    Args:
+        folder: where it lies.
+        device: where to put it.
+        build: the class of a network that is not one of ``cardigan.models``: code is run because you name it, and never
+            because a file does.
+
     Raises:
-        CardiganError: if the folder has no model, or it is damaged.
+        CardiganError: if the folder has no model, it is damaged, or it needs ``build``.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -72,8 +114,16 @@ def load_generator(folder: Path, *, device: torch.device | str = "cpu") -> tuple
         if hashlib.sha256(blob).hexdigest() != config["sha256"]:
             raise ValueError("model.safetensors does not match the SHA-256 in config.json.")
         weights = safetensors.torch.load(blob)
-        network = models.load(config["model"].replace("_", "-")).Generator(**config["arguments"])
+        model = config["model"]
+        if build is None and re.fullmatch(r"[\w.]+:[\w.<>]+", model):
+            raise _ForeignModelError(
+                f"The model in {folder} is a {model}, which is not one of Cardigan's own, and is not imported because "
+                f"a file says so. Give its class: load_generator(folder, build={model.rpartition(':')[2]})."
+            )
+        network = (build or models.load(model.replace("_", "-")).Generator)(**config["arguments"])
         network.load_state_dict(weights)
+    except _ForeignModelError:
+        raise
     except FileNotFoundError as error:
         raise CardiganError(
             f"There is no model in {folder}: {Path(error.filename or '').name or 'a file'} is missing."

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -180,3 +182,53 @@ def test_the_total_is_the_sum_of_the_losses():
     assert set(played.losses) == {"adversarial", "r1", "r2"}
     parts = [value.item() for value in played.losses.values()]
     assert played.total.item() == pytest.approx(sum(parts), rel=1e-5)
+
+
+# --- what a penalty is told of scales and classes ---------------------------------------------------------------------
+
+
+class TwoScales(nn.Module):
+    """D(x, small) = <w, x> + <v, small>."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.small = nn.Parameter(torch.randn(2, 8, 8)), nn.Parameter(torch.randn(2, 4, 4))
+
+    def forward(self, images, labels=None, *smaller):
+        logits = (images * self.weight).sum(dim=(1, 2, 3))
+        return (logits + sum((each * self.small).sum(dim=(1, 2, 3)) for each in smaller))[:, None]
+
+
+def test_r2_counts_the_slope_along_the_smaller_scale():
+    """Of all that the discriminator is shown of a fake: gamma/2 (|w|^2 + |v|^2)."""
+    network = TwoScales()
+    gan = GAN(nn.Identity(), network, objectives.hinge(), terms=(R2(weight=3.0),), prior=lambda: None)
+    fakes = Fakes(torch.randn(5, 2, 8, 8), torch.randn(5, 3), None, (torch.randn(5, 2, 4, 4),))
+    played = play(gan, "discriminator", Batch(torch.randn(5, 2, 8, 8)), fakes, steps=0)
+    expected = 1.5 * (norm(network.weight) ** 2 + norm(network.small) ** 2)
+    assert played.losses["r2"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_mixture_has_the_class_of_the_end_it_lies_nearer_to():
+    asked = []
+
+    class Notes(Quadratic):
+        def forward(self, images, labels=None):
+            asked.append(labels)
+            return super().forward(images, labels)
+
+    real, fake = torch.zeros(400, 1, 2, 2), torch.ones(400, 1, 2, 2)
+    looked = step(Notes(), real, fake)
+    shown = []
+    gan = GAN(
+        nn.Identity(), Notes(), objectives.hinge(), augment=lambda images: shown.append(images) or images, prior=max
+    )
+    labels, others = torch.zeros(400, dtype=torch.int64), torch.ones(400, dtype=torch.int64)
+    for given, wanted in [((labels, others), None), ((labels, labels), labels), ((None, None), None)]:
+        asked.clear()
+        shown.clear()
+        GradientPenalty()(replace(looked, gan=gan, labels=given[0], fake_labels=given[1]))
+        nearer = (shown[0][:, 0, 0, 0] > 0.5).long()  # a pixel is the share of the fake
+        expected = nearer if given[1] is others else wanted
+        assert (asked[0] is None) if expected is None else torch.equal(asked[0], expected)
+    assert 100 < int(nearer.sum()) < 300

@@ -54,7 +54,7 @@ def trained(turns=3, **settings):
 
 
 def go(training, turns, *, order=None):
-    list(fit(training, Images(), turns=order or together(), images=training.progress.images + turns * BATCH))
+    list(fit(training, Images(), turns=order or together(), images=turns * BATCH))
 
 
 def state(training):

@@ -24,7 +24,8 @@ def slopes(logits: Tensor, images: Tensor, *smaller: Tensor) -> Tensor:
         *smaller: the same images at smaller scales, if the discriminator was shown them; their pixels count alike.
     """
     means = logits.reshape(len(logits), -1).mean(dim=1)
-    found = torch.autograd.grad(means.sum(), (images, *smaller), create_graph=True)
+    # A discriminator may leave the smaller scales unread.
+    found = torch.autograd.grad(means.sum(), (images, *smaller), create_graph=True, materialize_grads=True)
     return torch.cat([slope.flatten(1) for slope in found], dim=1)
 
 

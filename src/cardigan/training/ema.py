@@ -1,12 +1,13 @@
 """The generator that is published: a running average of the trained one's weights."""
 
-import copy
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from cardigan.training.networks import copied
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -37,7 +38,7 @@ class Average(Generic[Network]):
     """
 
     def __init__(self, network: Network, *, half_life: float, ramp: float = 0.05) -> None:
-        self.network: Network = copy.deepcopy(network).requires_grad_(False) if half_life else network
+        self.network: Network = copied(network).requires_grad_(False) if half_life else network
         self.half_life, self.ramp = half_life, ramp
         self.images = 0
 
@@ -71,7 +72,7 @@ def settled(network: Network, draws: Draws) -> Network:
         >>> norm.running_mean.item(), norm.training
         (2.0, False)
     """
-    network = copy.deepcopy(network).eval()
+    network = copied(network).eval()
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not norms:
         return network

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from cardigan.checks import check, check_choice, check_not_negative
 from cardigan.clock import Progress, StepRecord, Turns
@@ -23,13 +24,18 @@ from cardigan.randomness import generator, seeded
 from cardigan.share import gathered, own_batch
 from cardigan.training.buffers import Kept, kept_buffers, put_back
 from cardigan.training.ema import Average, settled
+from cardigan.training.networks import Modes
 from cardigan.training.optimizers import Adam, OptimizerSettings, laid_out
 from cardigan.training.precision import Precision, arithmetic, digits, usual
+from cardigan.training.probe import Probed
 from cardigan.training.schedules import Schedule, check_multiplier
 from cardigan.training.steps import Played, differentiated, draw_fakes, draw_sources
 from cardigan.training.turns import alternate, check_turn
 from cardigan.training.verdicts import DISTANT, Verdict
 from cardigan.training.whole_batch import over_all
+
+SETTINGS = ("optimizers", "half_life", "seed", "device", "precision")
+"""What a :class:`Training` is made with beside its GAN."""
 
 
 class Training:
@@ -37,6 +43,8 @@ class Training:
 
     Where torch.distributed has joined several processes, each of them makes one of these, and they train together: they
     begin with the first one's weights, each takes its share of every batch, and gradients and numbers are averaged.
+
+    A network that is switched to evaluation in the body of the loop trains on in training mode at the next turn.
 
     Args:
         gan: networks, objective and regularizers; moved to ``device`` in place.
@@ -47,6 +55,10 @@ class Training:
         device: where to train.
         precision: what the networks multiply, ``"float32"``, ``"tf32"`` or ``"bfloat16"``. None is ``"tf32"`` where the
             device knows it, as in PyTorch, and ``"float32"`` everywhere else.
+
+    Attributes:
+        average: follows the generator; :meth:`published` makes its ``network`` ready to draw.
+        settings: what it was made with.
 
     Raises:
         CardiganError: if a part of the GAN or a setting cannot work; if an adaptive augmentation is no module; if the
@@ -66,6 +78,7 @@ class Training:
         if not isinstance(gan, GAN):
             raise CardiganError(f"Training got {gan!r} to train, expected a GAN. Type Training(GAN(...)).")
         gan.check()
+        _check_weights(gan)
         check("seed", seed, lambda value: isinstance(value, Integral), "a whole number", 0, of="Training")
         check_not_negative("half_life", half_life, of="Training", instead=20_000)
         if isinstance(gan.augment, Adaptive) and not isinstance(gan.augment, nn.Module):
@@ -81,6 +94,7 @@ class Training:
             for module in self.modules():
                 over_all(module)
                 self.crew.hand_out([*module.parameters(), *module.buffers()])
+        self.modes = Modes([gan.generator, gan.discriminator])
         settings = _for_each(optimizers)
         # Walking a network for its weights costs as much as a small layer, so it is done once.
         self.weights = {
@@ -94,6 +108,14 @@ class Training:
         self.rate_scale = 1.0
         self.average = Average(gan.generator, half_life=half_life)
         self.progress = Progress()
+        self.settings: dict[str, Any] = {
+            "optimizers": optimizers,
+            "half_life": half_life,
+            "seed": seed,
+            "device": device,
+            "precision": precision,
+        }
+        gan.training = self
         self.unread: list[Verdict] = []
         """Verdicts on steps that their optimizer guards until somebody reads what became of them."""
 
@@ -112,7 +134,7 @@ class Training:
         return [self.gan.discriminator, self.gan.generator, *learning]
 
     def published(self, batches: Batches, *, images: int = 1024) -> GeneratorNetwork:
-        """The averaged generator, ready to draw: evaluation mode, normalisation measured for its weights.
+        """A copy of the averaged generator, ready to draw: evaluation mode, normalisation measured for its weights.
 
         Args:
             batches: give the classes to measure on.
@@ -176,6 +198,7 @@ class Training:
 
     def _turn(self, batches: Batches, turns: Turns) -> StepRecord:
         progress, turn = self.progress, check_turn(turns(self.progress))
+        self.modes.put_back()
         batch = own_batch(batches.at(progress.images), batches.batch_size)
         losses: dict[str, Tensor] = {}
         logits: dict[str, Tensor] = {}
@@ -274,37 +297,56 @@ def _for_each(
     return settings
 
 
+def _check_weights(gan: GAN) -> None:
+    """Refuse networks whose weights are not there yet."""
+    for player in PLAYERS:
+        lazy = [
+            name for name, each in gan.network(player).named_parameters() if isinstance(each, UninitializedParameter)
+        ]
+        if lazy:
+            raise CardiganError(
+                f"The {player} has lazy layers, which do not know their sizes yet ({lazy[0]}); expected weights. Call "
+                f"it once on a batch before training."
+            )
+
+
 def fit(
     gan: GAN | Training,
     batches: Batches,
     *,
     turns: Turns | None = None,
-    images: int | None = None,
+    images: float | None = None,
     seconds: float | None = None,
     schedule: Schedule | None = None,
     part: tuple[float, float] = (0.0, 1.0),
+    since: float | None = None,
     **settings: Any,
 ) -> Iterator[StepRecord]:
     """Train, one turn after the other, until the budget is spent; an ordinary ``for`` body watches.
 
+    Called again, it goes on where the training stands. Before the first turn it looks at both networks, and says what
+    does not fit.
+
     Args:
-        gan: what to train; or a :class:`Training`, to go on where it stands.
+        gan: what to train; or a :class:`Training`. A GAN is trained by its ``training``, which the first call makes.
         batches: where real images come from.
         turns: whose turn is next; by default one each, discriminator first.
-        images: stop when this many images have been drawn.
-        seconds: stop after this many seconds of training. The learning rate then depends on the machine's speed, and
-            two runs are no longer bit-identical.
+        images: stop when this many images have been drawn since the call, or since ``since``.
+        seconds: stop after this many seconds of training, likewise. The learning rate then depends on the machine's
+            speed, and two runs are no longer bit-identical.
         schedule: how the learning rate moves over the budget, or over ``part`` of it; None leaves the optimizers'
             rates to whoever sets them.
         part: where in the budget this stage of the training begins and ends, as shares of it; it starts where the
             clock stands and stops at the end of the stage.
-        **settings: of :class:`Training`, when ``gan`` is a GAN.
+        since: the clock's reading, in images or in seconds, at which the budget began; None: now. 0 takes the budget
+            for that of the whole training, which a resumed one has spent a part of.
+        **settings: of :class:`Training`, when ``gan`` is a GAN; the same in each call.
 
     Yields:
         A record of each turn.
 
     Raises:
-        CardiganError: unless exactly one budget is given, above 0; if a setting or a turn cannot work.
+        CardiganError: unless exactly one budget is given, above 0; if a setting, a network or a turn cannot work.
         NonFiniteError: if a loss or gradient is not finite; no weight has been changed by it. On a GPU it is told of a
             turn later, or when ``Training.judge`` is called.
         LostProcessError: if several processes train together and one of them is gone.
@@ -318,29 +360,73 @@ def fit(
         >>> gan = GAN(models.mlp.Generator(size=8, latent=4), models.mlp.Discriminator(size=8), objectives.hinge())
         >>> [record.progress.images for record in fit(gan, batches(store, batch_size=16), images=64)]
         [16, 32, 48, 64]
+        >>> [record.progress.images for record in fit(gan, batches(store, batch_size=16), images=32)]
+        [80, 96]
+        >>> gan.training.published(batches(store, batch_size=16)).training
+        False
     """
     if (images is None) == (seconds is None):
         raise CardiganError("Give fit exactly one budget: images=N or seconds=S.")
-    if isinstance(gan, Training) and settings:
-        raise CardiganError(f"Give {', '.join(settings)} to Training, which is there already, and not to fit.")
-    for name, budget, unit in (("images", images, "images"), ("seconds", seconds, "seconds")):
+    for name, budget in (("images", images), ("seconds", seconds)):
         if budget is not None:
-            check(name, budget, lambda value: value > 0, f"a number of {unit} above 0", 1_000, of="fit")
+            check(name, budget, lambda value: value > 0, f"a number of {name} above 0", 1_000, of="fit")
     if not (isinstance(part, tuple) and len(part) == 2 and 0 <= part[0] < part[1] <= 1):
         raise CardiganError(f"fit: part is {part!r}, expected two shares of the budget, such as part=(0.0, 0.5).")
-    training = gan if isinstance(gan, Training) else Training(gan, **settings)
-    turns = turns or alternate()
+    if since is not None:
+        check_not_negative("since", since, of="fit", instead=0)
+    training = _training_of(gan, settings)
+    training.gan.check()
+    return _turns_of(training, batches, turns or alternate(), images, seconds, schedule, part, since)
+
+
+def _training_of(gan: GAN | Training, settings: dict[str, Any]) -> Training:
+    """The training that goes on.
+
+    Raises:
+        CardiganError: if there is one already, with other settings.
+    """
+    if isinstance(gan, Training):
+        if settings:
+            raise CardiganError(f"Give {', '.join(settings)} to Training, which is there already, and not to fit.")
+        return gan
+    training = getattr(gan, "training", None)
+    for name, value in settings.items():
+        check_choice("the setting", name, SETTINGS, of="fit")
+        if training and training.settings[name] != value:
+            raise CardiganError(
+                f"This GAN is being trained already, for {training.progress.images:,} images, with {name}="
+                f"{training.settings[name]!r}, and fit was given {name}={value!r}. Leave {name} out to go on. To begin "
+                f"anew with these weights, type fit(Training(gan, {name}={value!r}), ...)."
+            )
+    return training or Training(gan, **settings)
+
+
+def _turns_of(
+    training: Training,
+    batches: Batches,
+    turns: Turns,
+    images: float | None,
+    seconds: float | None,
+    schedule: Schedule | None,
+    part: tuple[float, float],
+    since: float | None,
+) -> Iterator[StepRecord]:
+    """Every turn of :func:`fit`."""
     progress = training.progress
     began = time.perf_counter() - progress.seconds
+    if since is None:
+        since = progress.seconds if images is None else progress.images
 
     def spent() -> float:
-        return progress.images / images if images is not None else progress.seconds / (seconds or 1e-9)
+        return (progress.seconds - since) / (seconds or 1) if images is None else (progress.images - since) / images
 
     start, end = part
+    seen: Batches = Probed(batches, training.gan, training.arithmetic, training.seed)
     while (now := spent()) < end:
         if schedule is not None:
             training.set_rates(schedule(max((now - start) / (end - start), 0.0)))
-        record = training.turn(batches, turns)
+        record = training.turn(seen, turns)
+        seen = batches
         clock = time.perf_counter() - began
         # Where time decides how far training is, one clock decides for all.
         progress.seconds = clock if seconds is None else training.crew.from_first(clock)

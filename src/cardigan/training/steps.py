@@ -127,7 +127,7 @@ def differentiated(
         with arithmetic():
             played = play(gan, player, batch, fakes, steps=steps)
         return played, differentiate(played.total)
-    _check_scales(gan, fakes)
+    check_scales(gan, fakes)
     with arithmetic():
         shown, seen = _show(gan, batch.real, batch.labels, fakes.detached())
         real_logits = widened(gan.discriminator(shown.images, shown.labels))
@@ -167,7 +167,12 @@ def _due(gan: GAN, player: Player, steps: int) -> list[Term]:
     return [term for term in gan.terms if term.player == player and steps % term.every == 0]
 
 
-def _check_scales(gan: GAN, fakes: Fakes) -> None:
+def check_scales(gan: GAN, fakes: Fakes) -> None:
+    """Refuse a generator of several scales beside a discriminator that judges one.
+
+    Raises:
+        CardiganError: saying how to build the generator.
+    """
     if fakes.smaller and not getattr(gan.discriminator, "reads_scales", True):
         raise CardiganError(
             f"The generator draws {len(fakes.smaller) + 1} scales of each image, and the discriminator "
@@ -177,7 +182,7 @@ def _check_scales(gan: GAN, fakes: Fakes) -> None:
 
 def _look(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, differentiable_inputs: bool) -> Step:
     """Show the discriminator what the player's losses read."""
-    _check_scales(gan, fakes)
+    check_scales(gan, fakes)
     fakes, real = fakes.detached() if player == "discriminator" else fakes, batch.real
     shown, maps, real_logits, fake_logits = None, [], None, None
     if player == "discriminator":
@@ -228,7 +233,7 @@ def _judge_both(
     In one pass where the discriminator judges each image alone, which is quicker.
     """
     if not isinstance(discriminator, DiscriminatorNetwork):
-        return discriminator(real.images, real.labels), discriminator(fake.images, fake.labels), []
+        return discriminator(real.images, real.labels), discriminator(fake.images, fake.labels, *fake.smaller), []
     if not _in_one_pass(discriminator, fake.smaller):
         real_logits, seen = discriminator.examine(real.images, real.labels)
         return real_logits, discriminator(fake.images, fake.labels, *fake.smaller), seen
