@@ -133,7 +133,7 @@ ALLOWED = {
     "settings": {"errors", "recipes", "data", "spelling", "training"},
     "recipe_text": {"recipes", "data", "settings"},
     "request": {"errors", "layers", "recipes", "data", "settings", "spelling"},
-    "folder": {"errors"},
+    "folder": {"durable", "errors"},
     "sample": LEAVES | {"models", "training"},
     "restoring": {"contracts", "errors", "pixels", "data.degrade"},
     "picture_files": {
@@ -149,7 +149,8 @@ ALLOWED = {
     "copies": LEAVES
     | {"folder", "metrics", "data.holding", "data.store", "data.verdicts", "report.copying", "report.grids"},
     "contents": LEAVES | {"copies", "cost", "evaluation.shown", "folder", "report.page", "sample"},
-    "runs": LEAVES | {"contents", "folder", "report.page", "sample", "restoring", "picture_files", "data.degrade"},
+    "runs": LEAVES
+    | {"contents", "folder", "report.page", "request", "sample", "restoring", "picture_files", "data.degrade"},
     "judge": LEAVES
     | {"judge", "folder", "metrics.proportions", "data.holding", "report.grids", "report.pictures", "runs"},
     "scoring": {"errors", "randomness", "data", "evaluation", "folder", "runs", "settings", "_version"},

@@ -99,7 +99,7 @@ def copy(tmp_path):
 def shows(run, pictures):
     """The run, with a generator that shows these."""
     _, facts = run._opened()
-    run._loaded[run.folder.generator] = (Shows(pictures), facts | {"sha256": f"stand-in of {len(pictures)}"})
+    run._loaded[run.folder.generator, "cpu"] = (Shows(pictures), facts | {"sha256": f"stand-in of {len(pictures)}"})
     return run
 
 
@@ -347,7 +347,7 @@ def test_a_conditional_generator_is_asked_for_all_classes(tmp_path):
     run = train(tmp_path / "data.npz", out=tmp_path / "run", size=SIZE, **SETTINGS)
     _, facts = run._opened()
     network = Shows(images[:50], classes=3)
-    run._loaded[run.folder.generator] = (network, facts | {"sha256": "stand-in"})
+    run._loaded[run.folder.generator, "cpu"] = (network, facts | {"sha256": "stand-in"})
     copies.likeness(run.folder, run.config, "stand-in", lambda count, seed: run.sample(count, seed=seed))
     counts = np.bincount(network.asked)
     assert len(counts) == 3

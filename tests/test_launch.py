@@ -14,6 +14,7 @@ import torch
 from cardigan import interrupts, launch, session
 from cardigan.data.holding import held_out_images, training_part
 from cardigan.errors import CardiganError
+from cardigan.folder import read_lines, ways_trained
 from cardigan.interrupts import InterruptedRunError
 from cardigan.launch import train
 from cardigan.runs import load
@@ -604,7 +605,9 @@ def test_a_budget_in_minutes_is_spent_in_the_quickest_way_and_one_in_images_as_i
     monkeypatch.setattr(pace._Rehearsal, "seconds", half)
     told = ["The networks run in bfloat16 here: measured to be 2.00 times as quick as in float32."]
     minutes = {"recipe": "quick", "images": None, "minutes": 0.02, "trials": 0}
-    assert events(small(tmp_path / "minutes", **minutes)) == told
+    quick = small(tmp_path / "minutes", **minutes)
+    assert events(quick) == told
+    assert ways_trained(quick.config) == ["bfloat16 on cpu"]
     assert events(small(tmp_path / "plain", **minutes, pace=False)) == []
     assert events(small(tmp_path / "asked", **minutes, precision="bfloat16")) == []
     assert events(small(tmp_path / "images", recipe="quick", trials=0)) == []
@@ -624,10 +627,43 @@ def test_without_a_budget_the_recipes_passes_or_ten_minutes_hold(tmp_path, monke
     def look(folder, config):
         raise SeenError(config["budget"])
 
-    monkeypatch.setattr(launch, "write_config", look)
+    monkeypatch.setattr(session.RunFolder, "write_config", look)
     with pytest.raises(SeenError) as caught:
         train("digits", recipe=recipe, device="cpu", quiet=True, out=tmp_path / "run", **settings)
     assert caught.value.args == (budget,)
+
+
+def test_each_sitting_notes_how_the_networks_ran(tmp_path):
+    """In config.json, trials and report; what the kept generator was not trained by does not count."""
+    stop_early(tmp_path / "run", None, turns=2)
+    run = small(tmp_path / "run", resume=True, precision="bfloat16", trials=1)
+    first, second = run.config["sittings"]
+    assert first == {"images": 0, "device": "cpu", "precision": "float32", "compiled": False}
+    assert second["images"] > 0
+    assert second["precision"] == "bfloat16"
+    assert ways_trained(run.config) == ["float32 on cpu", "bfloat16 on cpu"]
+    assert ways_trained(run.config, images=second["images"]) == ["float32 on cpu"]
+    assert [line["way"] for line in read_lines(run.folder.trials)] == ["bfloat16"]
+    assert "float32 on cpu, then bfloat16 on cpu" in run.folder.report.read_text(encoding="utf-8")
+    # A finished run trains nothing, so it notes nothing.
+    again = small(tmp_path / "run", resume=True, trials=1)
+    assert again.config["sittings"] == [first, second]
+
+
+def test_a_sitting_that_left_no_checkpoint_is_forgotten(tmp_path, monkeypatch):
+    class StopError(Exception):
+        pass
+
+    def stop(self, *arguments):
+        raise StopError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "turn", stop)
+        with pytest.raises(StopError):
+            small(tmp_path / "run", precision="bfloat16")
+    assert [each["precision"] for each in load(tmp_path / "run").config["sittings"]] == ["bfloat16"]
+    run = small(tmp_path / "run")
+    assert [each["precision"] for each in run.config["sittings"]] == ["float32"]
 
 
 # --- the data and the networks that belong to it --------------------------------------------------------------------

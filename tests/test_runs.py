@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import cardigan
+from cardigan import runs
 from cardigan.data.degrade import parse
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder
@@ -301,3 +302,57 @@ def test_events_are_read_in_order_and_a_torn_line_is_left_out(tmp_path):
         {"images": 1, "text": "first"},
         {"images": 2, "text": 'second "quoted"\nwith a line'},
     ]
+
+
+@pytest.fixture
+def distant(monkeypatch):
+    """A stand-in for a GPU: it is said to be here, and networks that are sent there stay, and are noted."""
+    sent = []
+    load_here = runs.load_generator
+
+    def load_there(folder, *, device="cpu"):
+        sent.append((folder.name, str(device)))
+        return load_here(folder)
+
+    monkeypatch.setattr(runs, "pick_device", lambda device: device)
+    monkeypatch.setattr(runs, "load_generator", load_there)
+    return sent
+
+
+@pytest.fixture
+def on_a_gpu(plain, tmp_path):
+    """The run, as if it had trained on a GPU."""
+    folder = RunFolder(Path(shutil.copytree(plain.path, tmp_path / "run")))
+    folder.write_config(folder.read_config() | {"device": "cuda"})
+    (folder.path / "copying.json").unlink()
+    return folder.path
+
+
+def test_a_report_is_drawn_on_the_device_of_the_run(on_a_gpu, distant):
+    load(on_a_gpu).report()
+    assert distant == [("generator", "cuda")]
+
+
+def test_scores_are_drawn_on_the_device_of_the_run(on_a_gpu, distant):
+    (on_a_gpu / "report.html").unlink()
+    card = cardigan.evaluate(on_a_gpu, features="gradients", count=20)
+    assert distant == [("generator", "cpu"), ("generator", "cuda")]  # the first is asked for facts, and draws nothing
+    assert card.protocol.device == "cuda"
+    distant.clear()
+    assert cardigan.evaluate(on_a_gpu, features="gradients", count=20, device="cpu").protocol.device == "cpu"
+    assert distant == [("generator", "cpu")]
+
+
+def test_without_that_device_the_cpu_draws(on_a_gpu):
+    """On a machine without a GPU, as this one may be; with one, there is no thousandth."""
+    RunFolder(on_a_gpu).write_config(RunFolder(on_a_gpu).read_config() | {"device": "cuda:999"})
+    assert load(on_a_gpu).device == "cpu"
+    assert load(on_a_gpu).report().exists()
+
+
+def test_a_network_that_the_user_holds_is_not_moved(on_a_gpu, distant):
+    run = load(on_a_gpu)
+    network = run.generator
+    run.report()
+    assert run.generator is network
+    assert distant == [("generator", "cpu"), ("generator", "cuda")]

@@ -86,6 +86,7 @@ def test_a_run_is_measured_against_what_it_held_out(run):
         "recipe": "quick",
         "seed": 0,
         "images": 64,
+        "ways": ["float32 on cpu"],
     }
     assert list(card.classes) == ["0", "1", "2"]
     assert card.because[0] == "As asked for."

@@ -13,7 +13,7 @@ from cardigan.copies import likeness
 from cardigan.cost import read_cost, told
 from cardigan.errors import CardiganError
 from cardigan.evaluation.shown import scores_of
-from cardigan.folder import RunFolder, read_lines
+from cardigan.folder import RunFolder, read_lines, ways_trained
 from cardigan.pixels import to_float
 from cardigan.report.page import MOST_CLASSES, Contents, duration
 from cardigan.sample import draw, interpolation
@@ -116,7 +116,7 @@ def _summary(
     last = records[-1] if records else {"images": 0, "seconds": 0.0}
     height, width, channels = config["shape"]
     weights = {name: f"{count:,}" for name, count in config["parameters"].items()}
-    undone = facts.get("degrade")
+    undone, ways = facts.get("degrade"), ways_trained(config)
     return [
         ("Recipe", config["request"]["recipe"]),
         *([("Undoes", undone)] if undone else []),
@@ -126,6 +126,7 @@ def _summary(
         ("Training time", duration(last["seconds"])),
         *told(read_cost(folder.path / "cost.json"), records),
         ("Device", config["device"]),
+        *([("Networks ran in", ", then ".join(ways))] if ways else []),
         ("Parameters", f"generator {weights['generator']}, discriminator {weights['discriminator']}"),
     ]
 

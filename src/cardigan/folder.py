@@ -5,16 +5,18 @@ shows it learning; ``generator/`` is the model; ``report.html`` shows it all.
 """
 
 import json
+import math
 import os
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
 
 LOCK_NAME = ".lock"
@@ -114,6 +116,10 @@ class RunFolder:
             )
         return config
 
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write the configuration, whole or not at all."""
+        replace_durably(self.config, json.dumps(config, indent=1).encode())
+
     def read_records(self) -> list[dict[str, Any]]:
         """All records; a last line that a crash cut short is left out."""
         return read_lines(self.records)
@@ -196,6 +202,30 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return lines
+
+
+def ways_trained(config: Mapping[str, Any], images: float = math.inf) -> list[str]:
+    """How the networks of a run were computed in its sittings, in words; each way once, in order.
+
+    Args:
+        config: of the run. Its "sittings" say for each sitting after how many images it began, on which device, and
+            how the networks ran.
+        images: seen by the generator that is asked about; sittings after it do not count.
+
+    Returns:
+        [] for a run that noted no sittings.
+
+    Example:
+        >>> plain = {"images": 0, "device": "cuda", "precision": "float32", "compiled": False}
+        >>> later = {"images": 9_600, "device": "cuda", "precision": "bfloat16", "compiled": True}
+        >>> ways_trained({"sittings": [plain, later]})
+        ['float32 on cuda', 'bfloat16, compiled on cuda']
+        >>> ways_trained({"sittings": [plain, later]}, images=9_600)
+        ['float32 on cuda']
+    """
+    counted = [sitting for sitting in config.get("sittings", ()) if sitting["images"] < images]
+    ways = (f"{each['precision']}{', compiled' * each['compiled']} on {each['device']}" for each in counted)
+    return list(dict.fromkeys(ways))
 
 
 def remove_empty(folders: Iterable[Path]) -> None:

@@ -86,7 +86,8 @@ class Following:
             run = Run(self.folder.path)
         except CardiganError:
             run = None
-        if run is None or run.config != self.config:
+        # The first process has added how this sitting ran, so that is left out of the comparison.
+        if run is None or run.config | {"sittings": []} != self.config | {"sittings": []}:
             raise FinishedElsewhereError(
                 f"The run is finished. Process 0 has written it to {self.folder.path}, which process "
                 f"{self.crew.number}, on {socket.gethostname()}, cannot see. What follows is for process 0, or for a "

@@ -21,7 +21,6 @@ from cardigan.data.holding import Split, hold_out, keep
 from cardigan.data.scan import told as told_of
 from cardigan.data.sources import called
 from cardigan.description import describe
-from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder, remove_empty
 from cardigan.following import Following
@@ -175,6 +174,7 @@ def open_session(
             kind = device if crew.count == 1 else device.partition(":")[0]
             config = describe(request, settings, recipe, training, store, split, kind)
             config["processes"] = crew.count
+            config["sittings"] = previous.get("sittings", []) if previous and saved else []
             if held:
                 exam = _restored(held, recipe, settings.run)
             else:
@@ -212,7 +212,7 @@ def _take_up(
     if not saved or not previous or previous["data"].get("split") != split.fingerprint:
         folder.samples.mkdir(exist_ok=True)
         keep(session.store, split, folder.samples)
-    write_config(folder, config)
+    folder.write_config(config)
     if not saved:
         about = told_of(session.store.scan) if session.store.scan else []
         warnings = (f"Warning: {text}" for text in config["data"]["warnings"])
@@ -321,11 +321,6 @@ def open_store(
             on_progress=show,
         )
         return prepare(source, size=size, settings=data, on_progress=show)
-
-
-def write_config(folder: RunFolder, config: dict[str, Any]) -> None:
-    """Write ``config.json``, whole or not at all."""
-    replace_durably(folder.config, json.dumps(config, indent=1).encode())
 
 
 def _begin(session: Session) -> None:

@@ -1,8 +1,8 @@
 """A run that was trained, or is being trained: open it, draw from it, look at it."""
 
-import copy
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from cardigan.folder import RunFolder
 from cardigan.picture_files import read_picture
 from cardigan.randomness import generator as random_generator
 from cardigan.report.page import Contents, write
+from cardigan.request import pick_device
 from cardigan.restoring import restore
 from cardigan.sample import draw, latents_for, load_generator
 
@@ -43,7 +44,7 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.folder = RunFolder(Path(path))
         self.config: dict[str, Any] = self.folder.read_config()
-        self._loaded: dict[Path, Opened] = {}
+        self._loaded: dict[tuple[Path, str], Opened] = {}
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder.path)!r})"
@@ -73,19 +74,33 @@ class Run:
         """What the published generator's ``config.json`` says: its SHA-256, its classes, after how many images."""
         return self._opened()[1]
 
+    @property
+    def device(self) -> str:
+        """The device that the run trained on if this machine has it, else ``"cpu"``."""
+        try:
+            return pick_device(self.config["device"])
+        except CardiganError:
+            return "cpu"
+
     def labels(self, count: int, *, seed: int = 0) -> np.ndarray:
         """The classes of what :meth:`sample` draws if no class is asked for, int64 (count,).
 
         Raises:
             CardiganError: if the model has no classes.
         """
-        found = self._labels(count, seed=seed, label=None)
+        found = self._labels(self.facts, count, seed=seed, label=None)
         if found is None:
             raise CardiganError(f"{self.path} was trained without classes, so its images have no labels.")
         return found.numpy()
 
     def sample(
-        self, count: int, *, seed: int = 0, label: str | int | None = None, truncation: float = 1.0
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        label: str | int | None = None,
+        truncation: float = 1.0,
+        device: torch.device | str = "cpu",
     ) -> np.ndarray:
         """Draw images.
 
@@ -94,6 +109,7 @@ class Run:
             seed: of the draw; the same seed draws the same images, and more of them begin with the same.
             label: a class: its number, or as text its name or number; None draws the classes as often as in the data.
             truncation: below 1, latents nearer to the middle: less variety, fewer failures.
+            device: where the generator runs. The same latents give the same images on each device, up to rounding.
 
         Returns:
             uint8 (count, H, W, C).
@@ -105,14 +121,14 @@ class Run:
             raise CardiganError(f"The number of images must not be negative, got {count}.")
         if not 0.0 < truncation <= 1.0:
             raise CardiganError(f"truncation is {truncation}, expected more than 0 and at most 1 (1 changes nothing).")
-        network, facts = self._opened()
+        network, facts = self._opened(device=device)
         if "degrade" in facts:
             raise CardiganError(
                 f"{self.path} restores images ({facts['degrade']}) and draws none on its own. Type: cardigan restore "
                 f"{self.path} IMAGE"
             )
         latents = latents_for(network, count, seed=seed, truncation=truncation)
-        return draw(network, latents, self._labels(count, seed=seed, label=label))
+        return draw(network, latents, self._labels(facts, count, seed=seed, label=label))
 
     def restore(
         self,
@@ -136,13 +152,12 @@ class Run:
         Raises:
             CardiganError: if the run does not restore, nothing was published yet, or the picture cannot be read.
         """
-        network, facts = self._opened(self.folder.pretrained if faithful else None)
+        network, facts = self._opened(self.folder.pretrained if faithful else None, device=device)
         if "degrade" not in facts:
             raise CardiganError(
                 f"{self.path} draws images and restores none. Type: cardigan sample {self.path}\n"
                 f"To restore, first type: cardigan train PHOTOS --recipe restore"
             )
-        network = network if device == "cpu" else copy.deepcopy(network).to(device)
         pixels = picture if isinstance(picture, np.ndarray) else read_picture(Path(picture))
         return restore(network, pixels, degradation=parse(facts["degrade"]), on_tile=on_tile)
 
@@ -150,10 +165,11 @@ class Run:
         """Write ``report.html`` anew and return its path."""
         return write(self._contents(), self.path)
 
-    def _opened(self, folder: Path | None = None) -> Opened:
-        """A published generator, by default the one that was kept, and its facts."""
+    def _opened(self, folder: Path | None = None, *, device: torch.device | str = "cpu") -> Opened:
+        """A published generator, by default the one that was kept, on a device; and its facts."""
         folder = folder or self.folder.generator
-        if folder not in self._loaded:
+        key = folder, str(device)
+        if key not in self._loaded:
             if not (folder / "config.json").exists():
                 if folder == self.folder.pretrained and (self.folder.generator / "config.json").exists():
                     raise CardiganError(
@@ -165,11 +181,12 @@ class Run:
                     f"{self.path} has no generator yet: training has not finished. Run its train command again; it "
                     f"goes on where it stopped." + soft * " The generator before the game is there: restore --faithful."
                 )
-            self._loaded[folder] = load_generator(folder)
-        return self._loaded[folder]
+            self._loaded[key] = load_generator(folder, device=device)
+        return self._loaded[key]
 
-    def _labels(self, count: int, *, seed: int, label: str | int | None) -> torch.Tensor | None:
-        counts: dict[str, int] = self._opened()[1].get("classes", {})
+    @staticmethod
+    def _labels(facts: dict[str, Any], count: int, *, seed: int, label: str | int | None) -> torch.Tensor | None:
+        counts: dict[str, int] = facts.get("classes", {})
         names = list(counts)
         if not names:
             if label is not None:
@@ -192,6 +209,7 @@ class Run:
         raise CardiganError(f"There is no class {label!r}. Known: {', '.join(names)}.")
 
     def _contents(self) -> Contents:
-        kept, pretrained = self._opened(), self.folder.pretrained
-        before = self._opened(pretrained) if (pretrained / "config.json").exists() else None
-        return contents(self.folder, self.config, kept, before=before, sample=self.sample)
+        device, pretrained = self.device, self.folder.pretrained
+        kept = self._opened(device=device)
+        before = self._opened(pretrained, device=device) if (pretrained / "config.json").exists() else None
+        return contents(self.folder, self.config, kept, before=before, sample=partial(self.sample, device=device))

@@ -1,5 +1,6 @@
 """How good is it? Samples of a run, or images in files, measured against real ones; kept as a score card."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from cardigan.evaluation.extractors_contract import Pixels
 from cardigan.evaluation.gathering import Gathered, beside_a_run, of_a_run, of_files
 from cardigan.evaluation.measure import Origin, measure
 from cardigan.evaluation.scores import NEIGHBOURS
-from cardigan.folder import RunFolder, read_lines
+from cardigan.folder import RunFolder, read_lines, ways_trained
 from cardigan.randomness import derive
 from cardigan.runs import Run
 from cardigan.settings import resolve
@@ -44,7 +45,7 @@ def evaluate(
     count: int | None = None,
     seed: int = 0,
     size: int | tuple[int, int] | None = None,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     out: Path | None = None,
     on_step: Told = lambda text: None,
 ) -> ScoreCard:
@@ -60,7 +61,8 @@ def evaluate(
         count: samples in each of three parts; None is 1,000, and fewer of large images. Files are all taken.
         seed: of the draws.
         size: (height, width) at which files are compared, or the side of a square; None takes the subject's.
-        device: where networks run.
+        device: where networks run, also the generator; None takes the device that the run trained on if this machine
+            has it, else the CPU.
         out: where the card is written; None for ``scores.json`` in the run's folder, whose report is then written anew,
             and nowhere for other subjects.
         on_step: called with what is about to be done.
@@ -88,9 +90,9 @@ def evaluate(
     path = out or (run.path / CARD if run is not None else None)
     if path is not None:
         _check_writable(path)
-    device = torch.device(device)
+    device = torch.device(device or (run.device if run is not None else "cpu"))
     if run is not None:
-        found = _of_run(run, against, count, seed, on_step)
+        found = _of_run(run, against, count, seed, device, on_step)
     else:
         on_step("reading the images")
         found = _of_files(subject, str(against), (size, size) if isinstance(size, int) else size, seed)
@@ -199,7 +201,9 @@ def _check_writable(path: Path) -> None:
         raise CardiganError(f"The score card cannot be written to {path}: {problem}. Choose another --out.")
 
 
-def _of_run(run: Run, against: str | Path | None, count: int | None, seed: int, on_step: Told) -> _Found:
+def _of_run(
+    run: Run, against: str | Path | None, count: int | None, seed: int, device: torch.device, on_step: Told
+) -> _Found:
     on_step("reading the real images")
     samples, config = run.folder.samples, run.config
     gathered = of_a_run(samples, config) if against is None else beside_a_run(against, samples, config, _settings(run))
@@ -230,8 +234,9 @@ def _of_run(run: Run, against: str | Path | None, count: int | None, seed: int, 
         "recipe": request["recipe"],
         "seed": request["seed"],
         "images": facts.get("images"),
+        "ways": ways_trained(config, facts.get("images") or math.inf),
     }
-    return _Found([run.sample(each, seed=part) for part in seeds], gathered, origin, labels, trained)
+    return _Found([run.sample(each, seed=part, device=device) for part in seeds], gathered, origin, labels, trained)
 
 
 def _of_files(subject: str | Path, against: str, size: tuple[int, int] | None, seed: int) -> _Found:

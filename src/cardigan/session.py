@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,7 @@ class Session:
         with Interrupts() as interrupts:  # over all attempts: who asks for the end is not forgotten by rolling back
             run = self.settings.run
             self._tell(find_pace(self.recipe, self.training, self.batches, self.budget, run, say=self.say))
+            self._note_sitting()
             rollbacks = 0
             while True:
                 try:
@@ -92,6 +93,19 @@ class Session:
                         self._roll_back(error, rollbacks)
                     hand_out(self.training)
                     rollbacks += 1
+
+    def _note_sitting(self) -> None:
+        """Note in ``config.json`` how the networks run in this sitting, unless nothing is left to train.
+
+        A sitting that left no checkpoint has trained nothing that counts, so it is dropped.
+        """
+        if self.spent >= 1.0:
+            return
+        now = self.training.progress.images
+        before = [sitting for sitting in self.config["sittings"] if sitting["images"] < now]
+        this = {"images": now, "device": str(self.training.device), **asdict(self.training.way)}
+        self.config["sittings"] = [*before, this]
+        self.folder.write_config(self.config)
 
     def _roll_back(self, error: NonFiniteError, rollbacks: int) -> None:
         fault = {"player": error.player, "losses": error.losses, "images": error.images}
@@ -185,7 +199,7 @@ class Session:
             return
         self.save()  # before the measurement, so that nobody can be set back behind it
         network = self.training.published(self.batches, images=SNAPSHOT_IMAGES)
-        line = trials.take(network, progress, stage=self.stage)
+        line = trials.take(network, progress, stage=self.stage, way=str(self.training.way))
         if not trials.is_last(self.stage):
             self._publish(network, self.folder.pretrained, images=progress.images)
         elif trials.kept is line:

@@ -88,3 +88,18 @@ def test_a_score_that_is_not_there_or_ranks_nothing(card):
     assert message(pair, metric="authenticity") == (
         "authenticity ranks nothing: neither more nor less of it is better. Expected one of kid, recall."
     )
+
+
+def test_another_way_of_training_is_told_and_nothing_is_refused(card):
+    plain, other = (
+        card(name, trained={"ways": ways})
+        for name, ways in (("a", ["float32 on cpu"]), ("b", ["float32 on cpu", "bfloat16, compiled on cuda"]))
+    )
+    told = "These were not trained in the same way, so part of a difference may come from that: "
+    assert (
+        f"{told}a in float32 on cpu; b in float32 on cpu, then bfloat16, compiled on cuda."
+        in compare([plain, other]).remarks
+    )
+    assert f"{told}a in float32 on cpu; c in a way that is not known." in compare([plain, card("c")]).remarks
+    for cards in ([plain, plain], [card("c"), card("d")]):
+        assert not any(remark.startswith(told) for remark in compare(cards).remarks)

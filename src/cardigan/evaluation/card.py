@@ -123,7 +123,8 @@ class ScoreCard:
         findings: what they would hide.
         because: why the extractor and the reference were chosen.
         made: when, ISO 8601.
-        trained: of a run: the SHA-256 of its generator, its data's fingerprint, its recipe, seed and images seen.
+        trained: of a run: the SHA-256 of its generator, its data's fingerprint, its recipe, seed and images seen, and
+            the "ways" in which its networks ran in training, one for each that a sitting took.
         classes: of a run that draws classes: each one's kernel distance to the training images of that class; None
             where there are too few images of it.
         versions: of the software.

@@ -75,6 +75,9 @@ def _remarks(ranked: Sequence[ScoreCard], metric: str) -> list[str]:
             )
         elif not differ:
             remarks.append(f"{better.subject} and {worse.subject} are within noise of each other.")
+    if len(set(map(_ways, ranked))) > 1:
+        told = "; ".join(f"{card.subject} in {_ways(card)}" for card in ranked)
+        remarks.append(f"These were not trained in the same way, so part of a difference may come from that: {told}.")
     for card in ranked:
         remarks += [f"{card.subject}: {finding.text}" for finding in card.alarms]
     remarks.append(
@@ -95,6 +98,11 @@ def apart(one: Score, other: Score) -> bool | None:
     if one.value is None or other.value is None or one.spread is None or other.spread is None:
         return None
     return abs(one.value - other.value) > 2 * (one.spread**2 + other.spread**2) ** 0.5
+
+
+def _ways(card: ScoreCard) -> str:
+    """How the networks of a card's generator ran in training, in words."""
+    return ", then ".join(card.trained.get("ways") or ["a way that is not known"])
 
 
 def _short(value: Any) -> str:

@@ -26,7 +26,7 @@ from cardigan.training.buffers import Kept, kept_buffers, put_back
 from cardigan.training.ema import Average, settled
 from cardigan.training.networks import Modes
 from cardigan.training.optimizers import Adam, OptimizerSettings, laid_out
-from cardigan.training.precision import Precision, arithmetic, digits, usual
+from cardigan.training.precision import Precision, Way, arithmetic, digits, usual
 from cardigan.training.probe import Probed
 from cardigan.training.schedules import Schedule, check_multiplier
 from cardigan.training.steps import Played, differentiated, draw_fakes, draw_sources
@@ -127,6 +127,7 @@ class Training:
         """
         self.arithmetic, self._digits = arithmetic(precision, self.device), digits(precision, self.device)
         self.precision: Precision = precision
+        self.way = Way(precision)
 
     def modules(self) -> list[nn.Module]:
         """Both networks, as in ``PLAYERS``, and an augmentation that learns."""

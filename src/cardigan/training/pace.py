@@ -18,7 +18,7 @@ from cardigan.clock import StepRecord
 from cardigan.contracts import Batches, Turn
 from cardigan.training.checkpoint import Copy
 from cardigan.training.loop import PLAYERS, Training
-from cardigan.training.precision import Precision, knows, usual
+from cardigan.training.precision import Precision, Way, knows, usual
 from cardigan.training.state import Checkpoint, restore
 from cardigan.training.verdicts import NonFiniteError
 
@@ -32,27 +32,6 @@ MARGIN = 1.05
 """A way has to be so many times as quick as the plain one to be taken: less may be noise."""
 SLACK = 0.05, 0.1
 """The first turn's losses may differ from the plain way's by so much, plus so much of themselves."""
-
-
-@dataclass(frozen=True)
-class Way:
-    """How networks are run.
-
-    Args:
-        precision: what they multiply with.
-        compiled: whether torch.compile has made them into fewer and larger operations. A discriminator with terms of
-            its own is left as it is, for what is compiled cannot be differentiated twice.
-
-    Example:
-        >>> print(Way(), "|", Way("bfloat16", compiled=True))
-        float32 | bfloat16, compiled
-    """
-
-    precision: Precision = "float32"
-    compiled: bool = False
-
-    def __str__(self) -> str:
-        return self.precision + ", compiled" * self.compiled
 
 
 @dataclass(frozen=True)
@@ -92,6 +71,7 @@ def ways(precision: Precision | None, *, bfloat16: bool, compiling: bool, device
 def run_as(training: Training, way: Way) -> None:
     """Have the networks run in that way from now on; weights and all that is saved of them stay as they are."""
     training.compute_in(way.precision)
+    training.way = way
     twice = any(term.player == "discriminator" for term in training.gan.terms)
     for player in PLAYERS:
         network = training.gan.network(player)

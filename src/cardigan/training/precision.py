@@ -1,7 +1,8 @@
-"""How many digits the networks compute with: the one table of names, and what each of them does."""
+"""How the networks are run: in how many digits they compute, the one table of names, and whether they are compiled."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
 
@@ -61,6 +62,27 @@ def check_precision(precision: Precision, device: torch.device) -> None:
             f"precision is {precision!r}, which {name} does not compute with. Leave it out, or type "
             f"--set precision=float32."
         )
+
+
+@dataclass(frozen=True)
+class Way:
+    """How networks are run.
+
+    Args:
+        precision: what they multiply with.
+        compiled: whether torch.compile has made them into fewer and larger operations. A discriminator with terms of
+            its own is left as it is, for what is compiled cannot be differentiated twice.
+
+    Example:
+        >>> print(Way(), "|", Way("bfloat16", compiled=True))
+        float32 | bfloat16, compiled
+    """
+
+    precision: Precision = "float32"
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        return self.precision + ", compiled" * self.compiled
 
 
 def arithmetic(precision: Precision, device: torch.device) -> Callable[[], AbstractContextManager[object]]:

@@ -154,13 +154,14 @@ class Trials:
         """Whether it is the stage whose generators compete."""
         return self._last_stage in (None, stage)
 
-    def take(self, network: GeneratorNetwork, progress: Progress, *, stage: str) -> Line:
+    def take(self, network: GeneratorNetwork, progress: Progress, *, stage: str, way: str = "float32") -> Line:
         """Measure a generator. The measurement counts at once, and is written down by :meth:`write`.
 
         Args:
             network: published, in evaluation mode.
             progress: the clock.
             stage: the stage it comes from.
+            way: how the networks run in this sitting.
 
         Returns:
             The measurement.
@@ -172,6 +173,7 @@ class Trials:
             "budget": [self.budget.images, self.budget.minutes],
             "stage": stage,
             "steps": progress.steps["generator"],
+            "way": way,
             **self.exam.measure(network),
         }
         self.lines.append(line)
