@@ -113,8 +113,8 @@ ALLOWED = {
     "evaluation/shown": {"errors", "evaluation.card", "evaluation.words", "report.scores"},
     "evaluation/scores": {"errors", "randomness", "metrics", "evaluation.card", "evaluation.extractors_contract"},
     "evaluation/tricks": {"metrics", "evaluation.card", "evaluation.extractors_contract"},
-    "evaluation/measure": {"errors", "data.store", "metrics.manifold", "evaluation"},
-    "evaluation/gathering": {"randomness", "data", "evaluation"},
+    "evaluation/measure": {"errors", "data.store", "metrics.descriptor", "metrics.manifold", "evaluation"},
+    "evaluation/gathering": {"randomness", "data", "evaluation", "metrics.copying"},
     # the heart
     "training": LEAVES | {"training"},
     # those who watch

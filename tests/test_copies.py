@@ -309,7 +309,7 @@ def test_a_run_that_does_not_say_what_it_was_trained_on(discs, copy):
 
 def test_of_many_training_images_some_are_compared(discs, copy, monkeypatch):
     run = copy(discs)
-    monkeypatch.setattr(copies, "MOST_TRAINING", 100)
+    monkeypatch.setattr(copies, "SEARCHED", 100)
     likeness = shows(run, blurred(training(run)))._contents().likeness
     assert likeness.alarm
     assert likeness.remarks == [
@@ -322,6 +322,15 @@ def test_of_many_training_images_some_are_compared(discs, copy, monkeypatch):
         for picture, measure in zip(trio[1:], ("pixels", "features"), strict=True):
             wanted = store.images[place[row[measure]["image"]]]
             np.testing.assert_array_equal(picture, wanted[:, ::-1] if row[measure]["mirrored"] else wanted)
+
+
+def test_only_the_calibration_takes_some_of_the_training_images(discs, copy, monkeypatch):
+    monkeypatch.setattr("cardigan.metrics.copying.CALIBRATED", 20)
+    run = copy(discs)
+    likeness = shows(run, training(run))._contents().likeness
+    assert (likeness.alarm, likeness.remarks) == (True, [])
+    assert found(run)["compared_with"] == found(run)["trained_on"] == 270
+    assert found(run)["twins"] == 1.0
 
 
 def test_a_kill_never_leaves_numbers_of_one_generator_beside_pictures_of_another(discs, copy, monkeypatch):

@@ -28,7 +28,7 @@ def few_samples():
         patch.setattr("cardigan.trials.drawn.SAMPLES", 64)
         patch.setattr("cardigan.trials.drawn.FEWEST_SAMPLES", 64)
         patch.setattr("cardigan.copies.SAMPLES", 100)
-        patch.setattr("cardigan.copies.MOST_TRAINING", 200)
+        patch.setattr("cardigan.copies.SEARCHED", 200)
         yield
 
 

@@ -22,8 +22,8 @@ from cardigan.data.verdicts import NOT_MANY
 from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder
-from cardigan.metrics.copying import CLOSEST, FEWEST_HELD_OUT, NEIGHBOUR, TWIN, copying
-from cardigan.metrics.descriptor import SIDE, gradients, pixels
+from cardigan.metrics.copying import CLOSEST, FEWEST_HELD_OUT, NEIGHBOUR, SEARCHED, TWIN, copying
+from cardigan.metrics.descriptor import SIDE, gradients, mirrored, pixels
 from cardigan.metrics.neighbours import neighbours
 from cardigan.randomness import derive
 from cardigan.report.copying import STORED_SIDE, Likeness, Neighbour, Pair
@@ -32,15 +32,13 @@ from cardigan.report.grids import reduce
 Pixels = npt.NDArray[np.uint8]
 Found = dict[str, Any]
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when the same run would be judged otherwise."""
 SEED = derive(0, "samples searched for copies")
 """Of the samples: a draw that is shown nowhere else."""
 SAMPLES, FEWEST_SAMPLES = 500, 100
 SAMPLE_PIXELS = 250 * 128 * 128
 """Of large pictures fewer samples are drawn, for drawing takes most of the time: together no more pixels than that."""
-MOST_TRAINING = 3000
-"""Training images that are compared with; of more, some are drawn by lot."""
 SHOWN = 4
 """Pictures in each part of the gallery."""
 CHUNK = 1024
@@ -114,23 +112,24 @@ def search(
     """
     unseen = store.images[:0] if held_out is None else held_out
     testable = len(unseen) >= FEWEST_HELD_OUT
-    chosen = np.sort(np.random.default_rng(SEED).permutation(places)[:MOST_TRAINING])
-    learnt = np.ascontiguousarray(store.images[chosen])
-    count = SAMPLE_PIXELS // math.prod(learnt.shape[1:3]) if testable else FEWEST_SAMPLES
+    chosen = np.sort(np.random.default_rng(SEED).permutation(places)[:SEARCHED])
+    count = SAMPLE_PIXELS // math.prod(store.images.shape[1:3]) if testable else FEWEST_SAMPLES
     samples = draw(min(max(count, FEWEST_SAMPLES), SAMPLES), SEED)
-    found: Found = {"samples": len(samples), "trained_on": len(places), "compared_with": len(learnt)}
+    found: Found = {"samples": len(samples), "trained_on": len(places), "compared_with": len(chosen)}
     found |= {"held_out": len(unseen), "cut": bool(store.pieces), "gallery": []}
-    heap = _Heap(learnt, store.names(chosen))
+    learnt = _Learnt(store, chosen)
     calibration = gradients(unseen) if testable else None
     try:
-        judged = copying(gradients(samples), heap.features[0], calibration, mirrored=heap.features[1], chunk=CHUNK)
+        straight, turned = learnt.features
+        searched = len(chosen) / len(places)
+        judged = copying(gradients(samples), straight, calibration, mirrored=turned, searched=searched, chunk=CHUNK)
     except CardiganError as problem:  # too few training images
         return found | {"sentence": str(problem), "copies": None}, samples[:0, None]
     found["sentence"] = judged.sentence
     found |= {name: value for name, value in vars(judged).items() if not isinstance(value, np.ndarray)}
     pictures = []
     for name, images in _groups(samples, judged.order, unseen).items():
-        rows, beside = heap.nearest(images)
+        rows, beside = learnt.nearest(images)
         found["gallery"] += [{"group": name} | row for row in rows]
         pictures += beside
     return found, np.stack(pictures)
@@ -144,37 +143,53 @@ def _groups(samples: Pixels, order: npt.NDArray[np.int64], unseen: Pixels) -> di
     return {name: images for name, images in groups.items() if len(images)}
 
 
-class _Heap:
-    """Training images and how they are compared, in both orientations."""
+class _Learnt:
+    """The training images that are searched, and how they are compared, in both orientations.
 
-    def __init__(self, images: Pixels, names: list[str]) -> None:
-        self.images, self.names = images, names
-        self.features = [gradients(images), gradients(images[:, :, ::-1])]
-        small = pixels(images)
-        square = small.reshape(len(images), SIDE, SIDE, -1)
-        self.pixels = [small, np.ascontiguousarray(square[:, :, ::-1]).reshape(small.shape)]
+    Their forms are held in memory; the pictures are read again for the few that are shown.
+    """
+
+    def __init__(self, store: Store, places: npt.NDArray[np.int64]) -> None:
+        self.store, self.places = store, places
+        forms = np.concatenate([gradients(block) for block in store.blocks(places)])
+        self.features = [forms, mirrored(forms)]
 
     def nearest(self, images: Pixels) -> tuple[list[Found], list[Pixels]]:
         """Of each picture the nearest training images: in words of JSON, and as (3, H, W, C)."""
-        near, places = neighbours(mine := gradients(images), self.features, NEIGHBOUR, CHUNK)
+        near, spots = neighbours(gradients(images), self.features, NEIGHBOUR, CHUNK)
         ratios = np.divide(near[:, 0], near[:, -1], out=np.ones(len(near)), where=near[:, -1] > 0)
-        plain, spots = neighbours(small := pixels(images), self.pixels, 1, CHUNK)
-        levels = LEVELS * plain[:, 0] / math.sqrt(small.shape[1])
+        levels, same = self._by_pixels(images)
+        seen = np.concatenate([same, spots[:, 0]])
+        names = self.store.names(self.places[seen])
         rows, pictures = [], []
         for at, image in enumerate(images):
-            found = {}
+            found: Found = {}
             shown = [image]
-            for measure, own, heap, place, distance in (
-                ("pixels", small[at], self.pixels, spots[at, 0], levels[at]),
-                ("features", mine[at], self.features, places[at, 0], near[at, 0]),
+            for measure, describe, which, distance in (
+                ("pixels", pixels, at, levels[at]),
+                ("features", gradients, len(images) + at, near[at, 0]),
             ):
-                straight, turned = (float(np.linalg.norm(own - variant[place])) for variant in heap)
-                mirrored = turned < straight
-                found[measure] = {"image": self.names[place], "distance": float(distance), "mirrored": mirrored}
-                shown.append(self.images[place][:, ::-1] if mirrored else self.images[place])
+                real = np.array(self.store.images[self.places[seen[which]]])
+                own, straight, turned = describe(np.stack([image, real, real[:, ::-1]]))
+                flipped = bool(np.linalg.norm(own - turned) < np.linalg.norm(own - straight))
+                found[measure] = {"image": names[which], "distance": float(distance), "mirrored": flipped}
+                shown.append(real[:, ::-1] if flipped else real)
             rows.append(found | {"ratio": float(ratios[at])})
             pictures.append(np.stack([reduce(np.ascontiguousarray(each), side=STORED_SIDE) for each in shown]))
         return rows, pictures
+
+    def _by_pixels(self, images: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Of each picture the training image nearest to it by pixels: how many levels apart, and which, (N,) each."""
+        small, start = pixels(images), 0
+        least, spots = np.full(len(images), np.inf), np.zeros(len(images), dtype=np.int64)
+        for block in self.store.blocks(self.places):
+            theirs = pixels(block)
+            turned = theirs.reshape(len(block), SIDE, SIDE, -1)[:, :, ::-1].reshape(theirs.shape)
+            near, here = neighbours(small, [theirs, turned], 1, CHUNK)
+            nearer = near[:, 0] < least
+            least, spots = np.where(nearer, near[:, 0], least), np.where(nearer, here[:, 0] + start, spots)
+            start += len(block)
+        return LEVELS * least / math.sqrt(small.shape[1]), spots
 
 
 def _json(folder: RunFolder) -> Found:

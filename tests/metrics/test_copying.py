@@ -1,5 +1,7 @@
 """The search for copies on pictures that are copies, and on those that are not; its statistics against SciPy's."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,6 +9,7 @@ from scipy import stats
 from cardigan.errors import CardiganError
 from cardigan.metrics.copying import _excess_p_value, _smaller_p_value, copying
 from cardigan.metrics.descriptor import gradients, pixels
+from cardigan.metrics.descriptor import mirrored as turned
 
 BOTH = pytest.mark.parametrize("describe", [pixels, gradients])
 
@@ -202,13 +205,77 @@ def test_too_few_samples_notice_nothing():
 
 
 def test_few_copies_among_many_samples_are_reported_and_no_verdict():
-    training, held_out, new = vectors(3000, 24), vectors(100, 24, seed=1), vectors(1000, 24, seed=2)
-    new[:15] = training[:15]
+    training, held_out, new = vectors(3000, 24), vectors(100, 24, seed=1), vectors(3000, 24, seed=2)
+    new[:14] = training[:14]
     found = copying(new, training, held_out)
-    assert (found.twins, found.copies) == (0.015, False)
+    assert (found.twins, found.copies) == (pytest.approx(14 / 3000), False)
     assert found.p_value < 1e-3
-    assert found.sentence.startswith("Hardly any copying: 15 of 1000 samples (1.5%)")
+    assert found.sentence.startswith("Hardly any copying: 14 of 3,000 samples (0.5%)")
     assert found.sentence.endswith("Look at those few.")
+
+
+@pytest.fixture(scope="module")
+def large():
+    """Training images by the thousand, more than are calibrated by; held-out and new ones."""
+    return vectors(6000, 16), vectors(300, 16, seed=1), vectors(5000, 16, seed=2)
+
+
+def test_one_copy_in_a_hundred_is_named_wherever_in_the_set_its_image_lies(large):
+    training, held_out, new = large
+    places = np.random.default_rng(3).permutation(6000)[:50]
+    samples = np.concatenate([training[places] + 0.001, new[50:]])
+    found = copying(samples, training, held_out)
+    assert found.places[:50].tolist() == places.tolist()
+    assert found.copies is True
+    assert found.sentence.startswith("The generator copies: 50 of 5,000 samples (1.0%) are twins of one training image")
+
+
+def test_new_images_by_the_thousand_are_no_copies(large):
+    training, held_out, new = large
+    found = copying(new, training, held_out)
+    assert found.copies is False
+    assert found.detectable <= 0.01
+
+
+def test_of_training_images_that_were_not_searched_copies_are_not_said_to_be_seen(large):
+    """Where half of them are searched, twice as many copies have to be there."""
+    training, held_out, new = large
+    whole = copying(new, training, held_out)
+    half = copying(new, training, held_out, searched=0.5)
+    assert half.detectable == pytest.approx(2 * whole.detectable)
+    assert f"Copying of less than {half.detectable:.1%} of samples would not" in half.sentence
+    assert copying(new, training, held_out, searched=0.001).sentence.endswith(
+        "Any copying would not have been noticed."
+    )
+
+
+def test_a_small_excess_is_no_copying_where_many_real_images_are_twins():
+    """Data with twins: samples of its dense kinds alone have somewhat more of them, and copy nothing."""
+    learnt = np.concatenate([vectors(2000, 16), vectors(2000, 16) + 0.001])
+    heap = vectors(5000, 16, seed=2)
+    for share, verdict in ((0.025, False), (0.045, True)):
+        samples, unseen = heap.copy(), vectors(2000, 16, seed=3)
+        unseen[:40] = learnt[2000:2040] + 0.05  # 2 % of them
+        samples[: int(share * 5000)] = learnt[: int(share * 5000)] + 0.05
+        rare = np.concatenate([learnt[:2000], vectors(2000, 16, seed=4)])
+        found = copying(samples, rare, unseen)
+        assert (found.expected, found.twins) == (pytest.approx(0.02), pytest.approx(share))
+        assert found.copies is verdict
+
+
+@pytest.mark.slow
+def test_one_copied_digit_in_a_hundred_is_named_among_54000_and_held_out_digits_are_not():
+    path = Path(__file__).parents[2].parent / "shared" / "data" / "mnist.npz"
+    if not path.exists():
+        pytest.skip("the shared data set mnist.npz is not here")
+    with np.load(path, allow_pickle=False) as file:
+        training, new = file["train_images"][..., None], file["test_images"][:5000, ..., None]
+    order = np.random.default_rng(0).permutation(60_000)
+    learnt, unseen, new = gradients(training[order[:54_000]]), gradients(training[order[54_000:]]), gradients(new)
+    copied = np.concatenate([learnt[-50:], new[50:]])
+    innocent, guilty = (copying(heap, learnt, unseen, mirrored=turned(learnt)) for heap in (new, copied))
+    assert (innocent.copies, guilty.copies) == (False, True)
+    assert innocent.twins < 0.006 < innocent.detectable < 0.01 < guilty.twins
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,11 @@ def test_nearest_in_either_variant(chunk):
 def test_nobody_is_their_own_neighbour(chunk):
     heap, mirrored = vectors(20, 4), vectors(20, 4)
     mirrored[:10] = heap[:10]  # pictures that look the same mirrored, which makes them no neighbours of themselves
-    near, places = neighbours(heap, [heap, mirrored], 5, chunk, others=True)
+    near, places = neighbours(heap, [heap, mirrored], 5, chunk, own=np.arange(len(heap)))
     every = np.minimum(cdist(heap, heap), cdist(heap, mirrored)) + np.diag(np.full(20, np.inf))
     assert near == pytest.approx(np.sort(every, axis=1)[:, :5], rel=1e-6)
     assert (places != np.arange(20)[:, None]).all()
-    assert neighbours(heap[:6], [heap[:6]], 5, chunk, others=True)[0].shape == (6, 5)
+    assert neighbours(heap[:6], [heap[:6]], 5, chunk, own=np.arange(6))[0].shape == (6, 5)
 
 
 def test_differences_far_below_the_size_of_the_vectors_are_exact():

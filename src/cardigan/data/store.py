@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -65,6 +65,12 @@ class Store:
         height, width, channels = self.shape
         size, kinds = f"{height}x{width}x{channels}", counted(len(self.classes), "class", "classes")
         return f"Store({self.source!r}, {counted(len(self), 'image')} of {size}, {kinds})"
+
+    def blocks(self, places: npt.NDArray[np.integer]) -> Iterator[Pixels]:
+        """The images at ``places``, in order, some at a time: uint8 (n, H, W, C) each, 32 MiB or a single image."""
+        step = max(1, 2**25 // self.images[:1].nbytes)
+        for start in range(0, len(places), step):
+            yield np.array(self.images[places[start : start + step]])
 
     def names(self, indices: Iterable[SupportsIndex]) -> list[str]:
         """The names of some images, such as those of a batch: safe to print, in the order that was asked for.

@@ -14,6 +14,7 @@ from cardigan.data.words import counted, counts, first, printable, sides
 from cardigan.evaluation.extractors_contract import Pixels
 from cardigan.evaluation.measure import Real
 from cardigan.evaluation.tricks import digest
+from cardigan.metrics.copying import SEARCHED
 from cardigan.randomness import derive
 
 MOST = 10_000
@@ -135,12 +136,23 @@ def _divided(store: Store, told: tuple[str, ...]) -> Gathered:
 def _gathered(store: Store, places: npt.NDArray[np.int64], held_out: Pixels, told: tuple[str, ...] = ()) -> Gathered:
     chosen = np.sort(_by_lot(places, store))
     if len(chosen) < len(places):
+        told += (f"Of {len(places):,} training images, {len(chosen):,} are measured, drawn by lot.",)
+    searched = np.sort(_shuffled(places)[:SEARCHED])
+    if len(searched) < len(places):
         told += (
-            f"Of {len(places):,} training images, {len(chosen):,} are looked at, drawn by lot: copies of the others "
-            f"are not seen.",
+            f"Copies are sought among {len(searched):,} of {len(places):,} training images, drawn by lot: copies of "
+            f"the others are not seen.",
         )
     labels = None if store.labels is None or len(store.classes) < 2 else np.array(store.labels[chosen])
-    return Gathered(Real(np.array(store.images[chosen]), held_out, labels, store.classes), told)
+    real = Real(
+        np.array(store.images[chosen]),
+        held_out,
+        labels,
+        store.classes,
+        searched=lambda: store.blocks(searched),
+        learnt=len(places),
+    )
+    return Gathered(real, told)
 
 
 def _drawn(places: npt.NDArray[np.int64], store: Store) -> Pixels:
@@ -148,8 +160,11 @@ def _drawn(places: npt.NDArray[np.int64], store: Store) -> Pixels:
 
 
 def _by_lot(places: npt.NDArray[np.int64], store: Store) -> npt.NDArray[np.int64]:
-    rng = np.random.default_rng(derive(0, "real images that are measured"))
-    return rng.permutation(places)[: _most(store)]
+    return _shuffled(places)[: _most(store)]
+
+
+def _shuffled(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.random.default_rng(derive(0, "real images that are measured")).permutation(places)
 
 
 def _most(store: Store) -> int:

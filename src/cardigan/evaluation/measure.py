@@ -1,6 +1,6 @@
 """Samples measured against real images: every score with its spread and its floor, and what scores would hide."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from cardigan.evaluation.card import Finding, Protocol, Score
 from cardigan.evaluation.extractors_arithmetic import gradients
 from cardigan.evaluation.extractors_contract import Extractor, Pixels, Seen, Values
 from cardigan.evaluation.scores import NEIGHBOURS, POINTS, Looks
+from cardigan.metrics.descriptor import mirrored
 from cardigan.metrics.manifold import Manifold
 
 FEWEST_HELD_OUT = 50
@@ -34,12 +35,16 @@ class Real:
         held_out: that were not, uint8 (M, H, W, C), M from 0 on.
         labels: of the training images (N,), or None.
         names: of the classes.
+        searched: all images that copies are sought among, uint8 (n, H, W, C), some at a time; None for ``training``.
+        learnt: how many were learnt from; None for as many as are searched.
     """
 
     training: Pixels
     held_out: Pixels
     labels: npt.NDArray[np.integer] | None = None
     names: tuple[str, ...] = ()
+    searched: Callable[[], Iterable[Pixels]] | None = None
+    learnt: int | None = None
 
     @property
     def reference(self) -> tuple[str, Pixels]:
@@ -222,11 +227,21 @@ def _tricks(parts: Sequence[Pixels], real: Real, origin: Origin, cache: str | Pa
     def described(images: Pixels) -> Values:
         return seen(eyes, images, cache=cache).features
 
-    samples, training = np.concatenate([described(part) for part in parts]), described(real.training)
+    samples = np.concatenate([described(part) for part in parts])
+    known, found = set[bytes](), []
+    for block in real.searched() if real.searched else [real.training]:
+        found.append(described(block))
+        known.update(map(tricks.digest, block))
+    training = np.concatenate(found)
     held_out = described(real.held_out) if len(real.held_out) else training[:0]
-    mirrored = described(real.training[:, :, ::-1])
-    exact = tricks.exact_copies(parts, real.training)
-    yield tricks.copies(samples, training, held_out, mirrored=mirrored, exact=exact)
+    yield tricks.copies(
+        samples,
+        training,
+        held_out,
+        mirrored=mirrored(training),
+        exact=tricks.exact_copies(parts, known),
+        searched=len(training) / (real.learnt or len(training)),
+    )
     yield tricks.repeats(samples, scores.some(training, len(samples)))
     if origin.files:
         yield tricks.compressed(parts, real.training)

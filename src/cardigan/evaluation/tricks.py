@@ -6,7 +6,7 @@ taken for samples, raise none. None is returned where a trick cannot be looked f
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cardigan.evaluation.card import Finding
 from cardigan.evaluation.extractors_contract import Pixels, Values
-from cardigan.metrics.copying import EXCESS, Copying, copying
+from cardigan.metrics.copying import CALIBRATED, EXCESS, Copying, copying
 from cardigan.metrics.duplicates import duplicates, support
 from cardigan.metrics.neighbours import neighbours
 
@@ -96,7 +96,13 @@ def repeats(samples: Values, real: Values) -> Finding:
 
 
 def copies(
-    samples: Values, training: Values, held_out: Values, *, mirrored: Values | None = None, exact: int = 0
+    samples: Values,
+    training: Values,
+    held_out: Values,
+    *,
+    mirrored: Values | None = None,
+    exact: int = 0,
+    searched: float = 1.0,
 ) -> Finding:
     """Samples that are training images, blurred or mirrored ones included: :mod:`cardigan.metrics.copying` judges.
 
@@ -109,8 +115,10 @@ def copies(
         held_out: descriptors (K, D).
         mirrored: descriptors (M, D) of the training images mirrored.
         exact: samples that are training images to the pixel.
+        searched: the share of the training images that ``training`` is, above 0 to 1.
     """
-    verdict = copying(samples, training, held_out if len(held_out) else None, mirrored=mirrored, chunk=CHUNK)
+    unseen = held_out if len(held_out) else None
+    verdict = copying(samples, training, unseen, mirrored=mirrored, searched=searched, chunk=CHUNK)
     said, alarm = verdict.sentence, bool(verdict.copies)
     if verdict.copies is None:
         said, alarm = _the_same(verdict, [training, *([] if mirrored is None else [mirrored])])
@@ -120,15 +128,18 @@ def copies(
     return Finding("copies", said, alarm)
 
 
-def exact_copies(parts: Sequence[Pixels], training: Pixels) -> int:
+def exact_copies(parts: Sequence[Pixels], known: Container[bytes]) -> int:
     """How many samples are training images to the pixel.
+
+    Args:
+        parts: uint8 (n, H, W, C), part by part.
+        known: the :func:`digest` of each training image.
 
     Example:
         >>> images = np.arange(8, dtype=np.uint8).reshape(2, 2, 2, 1)
-        >>> exact_copies([images[:1], images[:1], images[1:] + 1], images)
+        >>> exact_copies([images[:1], images[:1], images[1:] + 1], set(map(digest, images)))
         2
     """
-    known = {digest(image) for image in training}
     return sum(digest(image) in known for part in parts for image in part)
 
 
@@ -239,7 +250,8 @@ def _repeating(count: int, kinds: float) -> float:
 
 def _the_same(verdict: Copying, variants: Sequence[Values]) -> tuple[str, bool]:
     """What is said of copies without held-out images, and whether it is an alarm."""
-    own, _ = neighbours(variants[0], variants, 1, CHUNK, others=True)
+    some = np.linspace(0, len(variants[0]) - 1, min(len(variants[0]), CALIBRATED)).round().astype(np.int64)
+    own, _ = neighbours(variants[0][some], variants, 1, CHUNK, own=some)
     found, expected = float((verdict.distances < SAME).mean()), float((own < SAME).mean())
     if found - expected <= REPEATED:
         return verdict.sentence, False

@@ -42,5 +42,5 @@ def authenticity(samples: npt.ArrayLike, training: npt.ArrayLike, *, chunk: int 
             f"{len(learnt)}. Give all of them."
         )
     near, places = neighbours(ours, [learnt], 1, chunk)
-    own, _ = neighbours(learnt, [learnt], 1, chunk, others=True)
+    own, _ = neighbours(learnt, [learnt], 1, chunk, own=np.arange(len(learnt)))
     return float(np.mean(near[:, 0] > own[places[:, 0], 0]))

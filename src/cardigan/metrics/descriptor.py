@@ -82,6 +82,26 @@ def gradients(images: npt.NDArray[np.uint8]) -> Values:
     return np.concatenate(found) / np.float32(2**0.5)
 
 
+def mirrored(descriptors: Values) -> Values:
+    """What :func:`gradients` says of the pictures mirrored left to right, up to rounding, without looking at them.
+
+    Args:
+        descriptors: float32 (N, 392 + 16 * C).
+
+    Example:
+        >>> picture = np.random.default_rng(0).integers(0, 256, (1, 48, 32, 3), np.uint8)
+        >>> straight, turned = gradients(picture), gradients(picture[:, :, ::-1])
+        >>> bool(np.allclose(mirrored(straight), turned, atol=2e-3)), bool(np.allclose(straight, turned, atol=2e-3))
+        (True, False)
+    """
+    windows = SIDE // CELL - 1
+    forms = descriptors[:, : windows**2 * ORIENTATIONS].reshape(-1, windows, windows, ORIENTATIONS)
+    colours = descriptors[:, windows**2 * ORIENTATIONS :].reshape(len(descriptors), COLOURS, COLOURS, -1)
+    # A direction becomes its mirror image: the first bin, across, stays, and the others change places.
+    forms = forms[:, :, ::-1, -np.arange(ORIENTATIONS)]
+    return np.concatenate([part.reshape(len(descriptors), -1) for part in (forms, colours[:, :, ::-1])], axis=1)
+
+
 def _small(images: npt.NDArray[np.uint8]) -> Iterator[Values]:
     """A few pictures at a time, float32 (N, 32, 32, C) from 0 to 1."""
     down, across = _areas(images.shape[1]), _areas(images.shape[2])
@@ -106,7 +126,7 @@ def _forms(small: Values) -> Values:
     strength = np.hypot(across, down)
     direction = np.arctan2(down, across) % np.pi * (ORIENTATIONS / np.pi)
     # A direction between two bins counts in both, so that a small turn changes little.
-    bins = np.arange(ORIENTATIONS)
+    bins = np.arange(ORIENTATIONS, dtype=np.float32)
     apart = np.abs(direction[..., None] - bins)
     near = np.maximum(0.0, 1.0 - np.minimum(apart, ORIENTATIONS - apart))
     cells = SIDE // CELL

@@ -44,17 +44,17 @@ def nearest(queries: npt.ArrayLike, references: npt.ArrayLike, *, chunk: int = 1
 
 
 def neighbours(
-    queries: Vectors, variants: Sequence[Vectors], count: int, chunk: int, *, others: bool = False
+    queries: Vectors, variants: Sequence[Vectors], count: int, chunk: int, *, own: Places | None = None
 ) -> tuple[Numbers, Places]:
     """The ``count`` nearest references of each query, nearest first: distances and places, (N, count) each.
 
-    A reference is as near as the nearest of its ``variants``. With ``others``, queries are the references themselves,
-    and none is its own neighbour.
+    A reference is as near as the nearest of its ``variants``. Where queries are references themselves, ``own`` gives
+    the place (N,) of each, and none is its own neighbour.
     """
     if chunk < 1:
         raise CardiganError(f"At least 1 vector is compared at once, got chunk={chunk}. Usual is chunk=1024.")
     total = len(variants[0])
-    kept = min(count + SPARE, total - others)
+    kept = min(count + SPARE, total - (own is not None))
     # Around the middle of the references, products are of the size of distances, and cancel less.
     middle = variants[0].mean(axis=0)
     found = []
@@ -64,18 +64,26 @@ def neighbours(
         for left in range(0, total, chunk):
             parts = (_squares(block - middle, variant[left : left + chunk] - middle) for variant in variants)
             these = np.minimum.reduce(list(parts))
-            if others:
-                own = np.arange(max(top, left), min(top + len(block), left + these.shape[1]))
-                these[own - top, own - left] = np.inf
+            if own is not None:
+                mine = own[top : top + chunk] - left
+                rows = np.flatnonzero((mine >= 0) & (mine < these.shape[1]))
+                these[rows, mine[rows]] = np.inf
             here = np.broadcast_to(np.arange(left, left + these.shape[1]), these.shape)
-            squares, places = np.hstack([squares, these]), np.hstack([places, here])
-            if squares.shape[1] > kept:
-                best = np.argpartition(squares, kept - 1, axis=1)[:, :kept]
-                squares, places = np.take_along_axis(squares, best, 1), np.take_along_axis(places, best, 1)
+            # First the few of this tile, then those among the few of all tiles: most of a tile is never copied.
+            these, here = _least(these, here, kept)
+            squares, places = _least(np.hstack([squares, these]), np.hstack([places, here]), kept)
         exact = np.stack([_exact(block, variants, column) for column in places.T], axis=1)
         order = np.lexsort((places, exact), axis=1)[:, :count]
         found.append((np.take_along_axis(exact, order, 1), np.take_along_axis(places, order, 1)))
     return np.concatenate([near for near, _ in found]), np.concatenate([places for _, places in found])
+
+
+def _least(squares: Vectors, places: Places, kept: int) -> tuple[Vectors, Places]:
+    """The ``kept`` smallest of each row, in any order, with their places; all where there are no more."""
+    if squares.shape[1] <= kept:
+        return squares, places
+    best = np.argpartition(squares, kept - 1, axis=1)[:, :kept]
+    return np.take_along_axis(squares, best, 1), np.take_along_axis(places, best, 1)
 
 
 def _squares(ours: Vectors, theirs: Vectors) -> Vectors:
