@@ -643,7 +643,7 @@ def test_each_sitting_notes_how_the_networks_ran(tmp_path):
     assert second["precision"] == "bfloat16"
     assert ways_trained(run.config) == ["float32 on cpu", "bfloat16 on cpu"]
     assert ways_trained(run.config, images=second["images"]) == ["float32 on cpu"]
-    assert [line["way"] for line in read_lines(run.folder.trials)] == ["bfloat16"]
+    assert [line["way"] for line in read_lines(run.folder.trials)] == ["bfloat16"] * 2
     assert "float32 on cpu, then bfloat16 on cpu" in run.folder.report.read_text(encoding="utf-8")
     # A finished run trains nothing, so it notes nothing.
     again = small(tmp_path / "run", resume=True, trials=1)

@@ -188,7 +188,7 @@ class Trials:
     def confirm(self, network: GeneratorNetwork) -> None:
         """Measure the chosen generator on other noise, where the exam does and it was not done before."""
         if self.chosen is not None and self.again is None and (found := self.exam.confirm(network)):
-            self._confirmed = {key: value for key, value in self.chosen.items() if key in KEYS}
+            self._confirmed = {key: value for key, value in self.chosen.items() if key in KEYS | {"way"}}
             self._confirmed |= {AGAIN: True} | found
             self.write(self._confirmed)
 
