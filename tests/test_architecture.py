@@ -142,6 +142,7 @@ ALLOWED = {
         "data.formats",
         "data.layout",
         "data.options",
+        "data.values",
         "data.words",
         "report.grids",
     },

@@ -392,9 +392,10 @@ def test_restore_writes_a_picture_beside_no_other(capsys, restoring, here, photo
     assert restored.shape == (18, 24, 3)
     assert np.abs(restored - np.maximum(enlarged.astype(float) - 63.75, 0)).max() <= 1
     cli.main(["restore", str(restoring), "photo.png", "--faithful", "--out", "."])
-    assert np.array_equal(opened("photo-2.png"), enlarged)
+    assert np.array_equal(opened("photo.png.png"), enlarged)
+    assert capsys.readouterr().out == "1 image in .\n  photo.png became photo.png.png\n"
     assert (here / "photo.png").read_bytes() == before
-    assert sorted(contents(here)) == ["photo-2.png", "photo.png"]
+    assert sorted(contents(here)) == ["photo.png", "photo.png.png"]
 
 
 def test_restore_writes_over_its_own_results_only_and_restores_none_of_them(capsys, restoring, here, photo):
@@ -403,12 +404,13 @@ def test_restore_writes_over_its_own_results_only_and_restores_none_of_them(caps
     before = contents(here)
     for _ in range(2):
         cli.main(["restore", str(restoring), "photo.png", "--out", "keep"])
-        assert sorted(contents(here)) == ["keep", "keep/photo-2.png", "keep/photo.png", "photo.png"]
+        assert sorted(contents(here)) == ["keep", "keep/photo.png", "keep/photo.png.png", "photo.png"]
+    once = contents(here)
     for _ in range(2):
         cli.main(["restore", str(restoring), "keep", "--out", "keep"])
-        assert sorted(contents(here)) == ["keep", "keep/photo-2.png", "keep/photo.png", "photo.png"]
-    assert before.items() <= contents(here).items()
-    assert opened("keep/photo-2.png").shape == (18, 24, 3)
+        assert sorted(contents(here).keys() - once.keys()) == ["keep/photo.png-2.png"]
+    assert before.items() <= once.items() <= contents(here).items()
+    assert opened("keep/photo.png-2.png").shape == (18, 24, 3)
 
 
 def test_restore_takes_files_and_folders_and_shows_how_far_it_is(capsys, restoring, here, photo):
@@ -597,7 +599,7 @@ def test_the_flags_of_train_are_frozen(capsys):
 def test_the_flags_of_restore_are_frozen(capsys):
     cli.main(["restore", "--help"])
     flags = {word.strip("│,.") for word in capsys.readouterr().out.split() if word.strip("│").startswith("--")}
-    assert flags - {"--minutes"} == {"--out", "--faithful", "--device"}  # the last line names train's
+    assert flags - {"--minutes"} == {"--out", "--faithful", "--device", "--set"}  # the last line names train's
 
 
 def test_the_flags_of_judge_are_frozen(capsys):

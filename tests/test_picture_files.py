@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cardigan.data.options import DataSettings
 from cardigan.errors import CardiganError
 from cardigan.picture_files import change_files, is_result, plan, read_picture, save_result
 
@@ -55,9 +56,22 @@ def test_what_cannot_be_read_is_told(tmp_path):
     assert message(lambda: read_picture(tmp_path / "a.png")) == "empty file (0 bytes)"
     assert message(lambda: read_picture(tmp_path / "absent.png")) == "No such file or directory"
     Image.new("1", (20_000, 4_000)).save(tmp_path / "b.png")
-    assert message(lambda: read_picture(tmp_path / "b.png")) == ("4000x20000 is 80 megapixels, over the limit of 64"), (
-        "there is no --set to raise it with"
+    assert message(lambda: read_picture(tmp_path / "b.png")) == (
+        "4000x20000 is 80 megapixels, over the limit of 64 (raise it with --set max_megapixels=81)"
     )
+    small = Image.new("1", (20, 40))
+    small.save(tmp_path / "c.png")
+    assert message(lambda: read_picture(tmp_path / "c.png", DataSettings(max_megapixels=0.0001))).startswith("40x20 is")
+
+
+def test_a_deep_picture_is_read_over_the_range_that_is_known(tmp_path):
+    wide = RNG.integers(0, 4096, (9, 12), dtype=np.uint16)
+    Image.fromarray(wide).save(tmp_path / "a.png")
+    plain = save(tmp_path / "b.png", pixels(9, 12, 3))
+    expected = np.floor(wide * (255 / 4095) + 0.5)
+    assert np.array_equal(read_picture(tmp_path / "a.png", span=(0.0, 4095.0))[:, :, 0], expected)
+    assert np.array_equal(read_picture(tmp_path / "a.png", DataSettings(value_range="0..4095"))[:, :, 0], expected)
+    assert np.array_equal(read_picture(plain, span=(0.0, 1.0)), read_picture(plain)), "bytes have a range"
 
 
 def names(pairs, out):
@@ -83,39 +97,53 @@ def test_results_are_called_as_their_pictures(tmp_path):
 def test_no_two_results_share_a_name(tmp_path):
     files = touch(*(tmp_path / name for name in ("x/a.jpg", "y/a.jpg", "x/a.png", "y/A.jpg", "x/a-2.jpg")))
     pairs, _ = plan(files, tmp_path / "out")
-    assert names(pairs, tmp_path / "out") == ["a.png", "a-2.png", "a-3.png", "A-4.png", "a-2-2.png"]
+    assert names(pairs, tmp_path / "out") == ["a.png", "a.jpg.png", "a.png.png", "A.jpg-2.png", "a-2.png"]
 
 
-def result(path):
+def result(path, source):
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_result(pixels(9, 9, 3), path)
+    save_result(pixels(9, 9, 3), path, source)
     return path
 
 
 def test_a_second_time_gives_the_same_names(tmp_path):
     files = touch(tmp_path / "x" / "a.jpg")
-    result(tmp_path / "out" / "a.png")
+    result(tmp_path / "out" / "a.png", *files)
     assert names(plan(files, tmp_path / "out")[0], tmp_path / "out") == ["a.png"]
 
 
 def test_only_results_are_written_over(tmp_path):
     files, out = touch(tmp_path / "x" / "a.jpg"), tmp_path / "keep"
     save(out / "a.png", pixels(9, 9, 3))
-    assert names(plan(files, out)[0], out) == ["a-2.png"]
-    result(out / "a-2.png")
-    assert names(plan(files, out)[0], out) == ["a-2.png"], "the earlier result"
-    (out / "a-2.png").rename(out / "b.png")
-    (out / "a-2.png").symlink_to(out / "b.png")
-    assert names(plan(files, out)[0], out) == ["a-3.png"], "a link was made by somebody"
-    (out / "a-3.png").mkdir()
-    assert names(plan(files, out)[0], out) == ["a-4.png"]
-    assert names(plan([out / "b.png"], out)[0], out) == ["b-2.png"], "a result that is a picture now"
+    assert names(plan(files, out)[0], out) == ["a.jpg.png"]
+    result(out / "a.jpg.png", *files)
+    assert names(plan(files, out)[0], out) == ["a.jpg.png"], "the earlier result"
+    (out / "a.jpg.png").rename(out / "b.png")
+    (out / "a.jpg.png").symlink_to(out / "b.png")
+    assert names(plan(files, out)[0], out) == ["a.jpg-2.png"], "a link was made by somebody"
+    (out / "a.jpg-2.png").mkdir()
+    assert names(plan(files, out)[0], out) == ["a.jpg-3.png"]
+    assert names(plan([out / "b.png"], out)[0], out) == ["b.png.png"], "a result that is a picture now"
+
+
+def test_a_result_of_another_picture_is_never_written_over(tmp_path):
+    jpg, png, far = touch(tmp_path / "a.jpg", tmp_path / "a.png", tmp_path / "far" / "a.png")
+    out = tmp_path / "out"
+    assert names(plan([jpg, png], out)[0], out) == ["a.png", "a.png.png"]
+    result(out / "a.png", jpg)
+    result(out / "a.png.png", png)
+    assert names(plan([png], out)[0], out) == ["a.png.png"]
+    assert names(plan([jpg], out)[0], out) == ["a.png"]
+    assert names(plan([far], out)[0], out) == ["a.png-2.png"]
+    assert names(plan([png, jpg], out)[0], out) == ["a.png.png", "a.png"]
 
 
 def test_a_result_says_so_and_no_other_file_does(tmp_path):
     picture = pixels(9, 9, 4)
-    save_result(picture, tmp_path / "a.png")
+    save_result(picture, tmp_path / "a.png", tmp_path / "a.jpg")
     assert is_result(tmp_path / "a.png")
+    assert is_result(tmp_path / "a.png", tmp_path / "." / "a.jpg")
+    assert not is_result(tmp_path / "a.png", tmp_path / "b.jpg")
     with Image.open(tmp_path / "a.png") as opened:
         assert opened.info["Software"] == "cardigan restore"
         assert np.array_equal(np.asarray(opened), picture)
@@ -132,13 +160,13 @@ def test_results_in_the_folder_of_the_pictures_are_not_restored_again(tmp_path):
         save(tmp_path / name, pixels(9, 9, 3))
     for _ in range(2):
         done, problems = change_files(darker, [tmp_path], tmp_path, on_progress=lambda *words: None)
-        assert (done, problems) == (3, [])
+        assert (len(done), problems) == (3, [])
         held = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*"))
-        assert held == ["a-2.png", "a.png", "b.jpg", "b.png", "deep/c-2.png", "deep/c.png"]
+        assert held == ["a.png", "a.png.png", "b.jpg", "b.png", "deep/c.png", "deep/c.png.png"]
     pairs, _ = plan([tmp_path / "b.png"], tmp_path)
-    assert names(pairs, tmp_path) == ["b-2.png"], "a file that is named is restored"
+    assert names(pairs, tmp_path) == ["b.png.png"], "a file that is named is restored"
     (tmp_path / "done").mkdir()
-    result(tmp_path / "done" / "a.png")
+    result(tmp_path / "done" / "a.png", tmp_path / "a.png")
     assert plan([tmp_path / "done"], tmp_path / "out") == (
         [],
         [
@@ -151,15 +179,17 @@ def test_results_in_the_folder_of_the_pictures_are_not_restored_again(tmp_path):
 def test_nothing_is_written_over_where_pictures_come_from(tmp_path):
     a, b, other = touch(tmp_path / "a.png", tmp_path / "b.jpg", tmp_path / "b.png")
     pairs, _ = plan([a, b], tmp_path)
-    assert names(pairs, tmp_path) == ["a-2.png", "b-2.png"], "also not what was not given"
+    assert names(pairs, tmp_path) == ["a.png.png", "b.jpg.png"], "also not what was not given"
     assert other.exists()
     link = tmp_path / "elsewhere" / "a.png"
     link.parent.mkdir()
     link.symlink_to(a)
-    assert names(plan([link], tmp_path)[0], tmp_path) == ["a-2.png"], "the link's target"
-    assert names(plan([link], link.parent)[0], link.parent) == ["a-2.png"], "the link itself"
-    (tmp_path / "b-2.png").symlink_to(tmp_path / "gone.png")
-    assert names(plan([b], tmp_path)[0], tmp_path) == ["b-3.png"], "a link that points nowhere is a name that is taken"
+    assert names(plan([link], tmp_path)[0], tmp_path) == ["a.png.png"], "the link's target"
+    assert names(plan([link], link.parent)[0], link.parent) == ["a.png.png"], "the link itself"
+    (tmp_path / "b.jpg.png").symlink_to(tmp_path / "gone.png")
+    assert names(plan([b], tmp_path)[0], tmp_path) == ["b.jpg-2.png"], (
+        "a link that points nowhere is a name that is taken"
+    )
 
 
 def test_a_folder_is_read_with_its_sub_folders(tmp_path):
@@ -212,7 +242,7 @@ def test_every_picture_is_changed_and_announced(tmp_path):
     a, b, told = pixels(9, 12, 3), pixels(10, 10, 1), []
     files = [save(tmp_path / "a.png", a), save(tmp_path / "b.png", b)]
     done, problems = change_files(darker, files, tmp_path / "out", on_progress=lambda *words: told.append(words))
-    assert (done, problems) == (2, [])
+    assert (done, problems) == ([(file, tmp_path / "out" / file.name) for file in files], [])
     assert np.array_equal(read_picture(tmp_path / "out" / "a.png"), a // 2)
     assert np.array_equal(read_picture(tmp_path / "out" / "b.png"), b // 2)
     assert np.array_equal(read_picture(files[0]), a)
@@ -223,7 +253,7 @@ def test_a_picture_that_cannot_be_read_stops_no_other(tmp_path):
     (empty,) = touch(tmp_path / "\u202egpj.png")
     files = [empty, tmp_path / "absent.png", save(tmp_path / "c.png", pixels(9, 9, 3))]
     done, problems = change_files(darker, files, tmp_path / "out", on_progress=lambda *words: None)
-    assert done == 1
+    assert len(done) == 1
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["c.png"]
     assert problems[0].startswith(f"{tmp_path}/\\u202egpj.png: not an image of a format that is read here")
     assert problems[1] == f"{tmp_path / 'absent.png'}: No such file or directory"
@@ -281,7 +311,7 @@ def test_another_failure_is_not_taken_for_one_of_writing(tmp_path):
 def test_folders_that_nothing_came_into_are_removed(tmp_path):
     touch(tmp_path / "photos" / "a.png", tmp_path / "photos" / "deep" / "b.png")
     done, problems = change_files(darker, [tmp_path / "photos"], tmp_path / "new" / "out", on_progress=print)
-    assert (done, len(problems)) == (0, 2)
+    assert (done, len(problems)) == ([], 2)
     assert not (tmp_path / "new").exists()
 
 
@@ -295,6 +325,6 @@ def test_a_picture_too_large_for_the_memory_stops_no_other(tmp_path, told):
         return picture
 
     done, problems = change_files(fails_on_large_ones, files, tmp_path / "out", on_progress=lambda *words: None)
-    assert done == 1
+    assert len(done) == 1
     expected = told or "90x120 pixels are too many for the memory; restore it in parts"
     assert problems == [f"{files[0]}: {expected}"]

@@ -144,6 +144,7 @@ def restore(
     out: Path | None = None,
     faithful: Annotated[bool, Parameter(negative="")] = False,
     device: str = "auto",
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
 ) -> None:
     """Restore images with a run that was trained to: enlarge, repair, denoise or colour them.
 
@@ -154,34 +155,46 @@ def restore(
     images
         Files, and folders of images.
     out
-        Where to; RUN/restored if left out. Each result is a PNG, called as its image.
+        Where to; RUN/restored if left out. The result of a.jpg is a.png, or a.jpg.png where that is taken.
     faithful
         Invent no texture: softer, and nearer to the truth pixel by pixel.
     device
         auto, cpu, cuda, cuda:N or mps.
+    set_
+        KEY=VALUE: max_megapixels and value_range of the images.
     """
-    from cardigan.data.words import counted
+    from cardigan.data.values import parsed
+    from cardigan.data.words import counted, printable
     from cardigan.picture_files import change_files
     from cardigan.request import pick_device
     from cardigan.runs import load
+    from cardigan.settings import resolve_data
     from cardigan.watchers.progress import display
 
     if not images:
         raise CardiganError(f"No image is named. Type: cardigan restore {run} IMAGE, any number of files and folders.")
     settings: dict[str, Any] = {"faithful": faithful, "device": pick_device(device)}
     opened, folder = load(run), out or run / "restored"
+    reading, wrong = resolve_data(arguments.pairs(set_ or []))
+    if reading is None:
+        raise CardiganError("\n".join(wrong))
     with display("restoring") as bar:
         done, problems = change_files(
             lambda pixels, on_tile: opened.restore(pixels, on_tile=on_tile, **settings),
             images,
             folder,
             on_progress=bar.show,
+            settings=reading,
+            span=parsed(opened.config["data"].get("value_range") or ""),
         )
     if done:
-        print(f"{counted(done, 'image')} in {folder}")  # noqa: T201
+        print(f"{counted(len(done), 'image')} in {folder}")  # noqa: T201
+    for source, target in done:
+        if target.name != f"{source.stem}.png":
+            print(f"  {printable(str(source))} became {printable(target.name)}")  # noqa: T201
     if problems:
         raise CardiganError(
-            "\n  ".join([f"{len(problems)} of {done + len(problems)} could not be restored:", *problems])
+            "\n  ".join([f"{len(problems)} of {len(done) + len(problems)} could not be restored:", *problems])
         )
 
 

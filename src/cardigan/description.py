@@ -78,6 +78,7 @@ def describe(
             "classes": {name: int(count) for name, count in zip(store.classes, counts, strict=True)},
             "description": found.get("description", ""),
             **({"left out": words.counts(found["ignored"])} if found.get("ignored") else {}),
+            "value_range": found.get("value_range"),
             "warnings": [*_copying(settings, recipe, store, split), *found.get("warnings", ())],
             "skipped": [list(entry) for entry in found.get("bad", ())],
         },

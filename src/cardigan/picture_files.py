@@ -1,10 +1,13 @@
 """Pictures in files, one by one: read, changed, and written beside nothing that they could spoil."""
 
+import hashlib
 import io
 import itertools
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,8 @@ from PIL.PngImagePlugin import PngInfo
 from cardigan.data.decode import ALPHA, BadImage, decode
 from cardigan.data.formats import EXTENSIONS, OTHER_PICTURES, TITLES
 from cardigan.data.layout import is_run
-from cardigan.data.options import DataSettings
+from cardigan.data.options import DEFAULTS, DataSettings
+from cardigan.data.values import Range
 from cardigan.data.words import printable
 from cardigan.errors import CardiganError
 from cardigan.report.grids import to_pillow, write_bytes
@@ -31,8 +35,14 @@ _HEAD = 4096
 
 
 def change_files(
-    change: Change, paths: Iterable[Path], out: Path, *, on_progress: Callable[[float, str], None]
-) -> tuple[int, list[str]]:
+    change: Change,
+    paths: Iterable[Path],
+    out: Path,
+    *,
+    on_progress: Callable[[float, str], None],
+    settings: DataSettings = DEFAULTS,
+    span: Range | None = None,
+) -> tuple[list[tuple[Path, Path]], list[str]]:
     """Change every picture and write each result as a PNG; one that cannot be read does not stop the others.
 
     Args:
@@ -40,15 +50,17 @@ def change_files(
         paths: files, and folders of images.
         out: the folder of the results, made before the work; see :func:`plan` for their names.
         on_progress: called with the share of the work that is done, and where it stands in words.
+        settings: as for :func:`read_picture`.
+        span: as for :func:`read_picture`.
 
     Returns:
-        How many were written, and what is wrong with the others, in words.
+        (picture, result) of each that was written, and what is wrong with the others, in words.
 
     Raises:
         CardiganError: if a result cannot be written.
     """
     pairs, problems = plan(paths, out)
-    written = 0
+    written: list[tuple[Path, Path]] = []
     with _written_to(out, {target.parent for _, target in pairs}):
         for place, (path, target) in enumerate(pairs):
 
@@ -56,20 +68,20 @@ def change_files(
                 on_progress((place + done / total) / len(pairs), f"{place + 1:,} of {len(pairs):,} images")
 
             try:
-                pixels = read_picture(path)
+                pixels = read_picture(path, settings, span)
             except CardiganError as problem:
                 problems.append(f"{printable(str(path))}: {problem}")
                 continue
             try:
                 changed = change(pixels, announce)
                 with _told_of(out):
-                    save_result(changed, target)
+                    save_result(changed, target, path)
             except MemoryError as problem:
                 high, wide = pixels.shape[:2]
                 told = str(problem) or f"{high}x{wide} pixels are too many for the memory; restore it in parts"
                 problems.append(f"{printable(str(path))}: {told}")
                 continue
-            written += 1
+            written.append((path, target))
     return written, problems
 
 
@@ -106,16 +118,27 @@ def _told_of(out: Path) -> Iterator[None]:
         ) from error
 
 
-def save_result(pixels: Pixels, path: Path) -> None:
-    """Write pixels, uint8 (H, W, C), as a PNG that says it is a result; the file appears whole or not at all."""
+def save_result(pixels: Pixels, path: Path, source: Path) -> None:
+    """Write pixels, uint8 (H, W, C), as a PNG that says it is a result; the file appears whole or not at all.
+
+    Args:
+        pixels: of the result.
+        path: of the file.
+        source: the picture that it was made from; the file knows it again by a hash of its place.
+    """
     told, buffer = PngInfo(), io.BytesIO()
     told.add_text("Software", SOFTWARE)
+    told.add_text("Source", _place(source))
     to_pillow(pixels).save(buffer, format="PNG", pnginfo=told)  # optimizing a large picture takes minutes
     write_bytes(buffer.getvalue(), path)
 
 
-def is_result(path: Path) -> bool:
-    """Whether a file was written by :func:`save_result`, and may be written over; what cannot be read was not.
+def is_result(path: Path, source: Path | None = None) -> bool:
+    """Whether a file was written by :func:`save_result`; what cannot be read was not.
+
+    Args:
+        path: of the file.
+        source: only a result of this picture counts, which may be written over.
 
     Example:
         >>> is_result(Path(__file__))
@@ -128,23 +151,34 @@ def is_result(path: Path) -> bool:
             head = file.read(_HEAD)
     except OSError:
         return False
-    return head.startswith(b"\x89PNG") and _MARK in head.partition(b"IDAT")[0]
+    texts = head.partition(b"IDAT")[0] if head.startswith(b"\x89PNG") else b""
+    return _MARK in texts and (source is None or b"tEXtSource\0" + _place(source).encode() in texts)
 
 
-def read_picture(path: Path) -> Pixels:
+def _place(source: Path) -> str:
+    return hashlib.blake2b(os.fsencode(source.resolve()), digest_size=16).hexdigest()
+
+
+def read_picture(path: Path, settings: DataSettings = DEFAULTS, span: Range | None = None) -> Pixels:
     """The pixels of a file, upright, in 8 bits; transparent parts stay transparent.
+
+    Args:
+        path: of the file.
+        settings: ``value_range`` and ``max_megapixels`` are read.
+        span: the values that are black and white in a file of more than 8 bits; None where nothing is known of it.
 
     Raises:
         CardiganError: with the reason, if it cannot be read.
     """
     try:
         blob = path.read_bytes()
-        decoded = decode(blob, any_shape=True)
+        told = (lambda: span) if span else None
+        decoded = decode(blob, replace(settings, channels=None), any_shape=True, span=told)
         if ALPHA in decoded.notes:
-            decoded = decode(blob, DataSettings(channels=decoded.pixels.shape[2] + 1), any_shape=True)
+            whole = replace(settings, channels=decoded.pixels.shape[2] + 1)
+            decoded = decode(blob, whole, any_shape=True, span=told)
     except BadImage as problem:
-        # The advice after a limit names a setting of training.
-        raise CardiganError(str(problem).partition(" (raise it with")[0]) from problem
+        raise CardiganError(str(problem)) from problem
     except OSError as problem:
         raise CardiganError(problem.strerror or str(problem)) from problem
     return decoded.pixels
@@ -153,9 +187,10 @@ def read_picture(path: Path) -> Pixels:
 def plan(paths: Iterable[Path], out: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
     """Which files are restored, and where each result goes.
 
-    A result is called as its picture, ``.png``; from a folder it keeps the names of sub-folders. No two results share a
-    name, not even on a disk that holds A and a for the same, and no file is written over but an earlier result. Such a
-    one is no picture of the folder where it is found, nor is what lies in ``out``; a file that is named is restored
+    The result of ``a.jpg`` is ``a.png``, or ``a.jpg.png`` where that is taken; from a folder it keeps the names of
+    sub-folders. No two results share a name, not even on a disk that holds A and a for the same, and no file is written
+    over but an earlier result of the same picture. A result is no picture of the folder where it is found, nor is what
+    lies in ``out``; a file that is named is restored
     whatever it is.
 
     Args:
@@ -181,10 +216,10 @@ def plan(paths: Iterable[Path], out: Path) -> tuple[list[tuple[Path, Path]], lis
             )
         for each in fresh:
             name = each.relative_to(path) if path.is_dir() else Path(each.name)
-            found.setdefault(each.resolve(), (each, name.with_suffix("")))
+            found.setdefault(each.resolve(), (each, name))
     taken, pairs = {_key(place) for place in found}, []
     for path, name in found.values():
-        target = next(each for each in _candidates(out, name) if _is_free(each, taken))
+        target = next(each for each in _candidates(out, name) if _is_free(each, taken, path))
         taken.add(_key(target))
         pairs.append((path, target))
     return pairs, problems
@@ -196,16 +231,17 @@ def _key(path: Path) -> str:
 
 
 def _candidates(out: Path, name: Path) -> Iterator[Path]:
-    """``a.png``, ``a-2.png`` and so on."""
+    """For ``a.jpg``: ``a.png``, ``a.jpg.png``, ``a.jpg-2.png`` and so on."""
+    yield out / name.with_suffix("").with_name(f"{name.stem}.png")
     yield out / name.with_name(f"{name.name}.png")
     yield from (out / name.with_name(f"{name.name}-{number}.png") for number in itertools.count(2))
 
 
-def _is_free(target: Path, taken: set[str]) -> bool:
-    """Whether nothing is lost if a result is called so; an earlier result, unless it is a picture now, is no loss."""
+def _is_free(target: Path, taken: set[str], source: Path) -> bool:
+    """Whether nothing is lost if the result of a picture is called so; its earlier result is no loss."""
     if _key(target) in taken:
         return False
-    return not (target.exists() or target.is_symlink()) or (not target.is_symlink() and is_result(target))
+    return not (target.exists() or target.is_symlink()) or (not target.is_symlink() and is_result(target, source))
 
 
 def _unread_in(folder: Path) -> list[str]:

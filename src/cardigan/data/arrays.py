@@ -34,6 +34,7 @@ MAX_RATIO = 500
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _TEST = re.compile(r"(?:^|[_\-. ])(?:test|val|valid|validation|dev|eval)(?:$|[_\-. ])")
 _LABELS = ("labels", "label", "y", "targets", "target", "classes", "class")
+"""What labels are called."""
 _PAIRS = (("images", "labels"), ("image", "label"), ("data", "labels"), ("x", "y"), ("arr_0", "arr_1"))
 
 

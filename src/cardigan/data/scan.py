@@ -11,6 +11,7 @@ from cardigan.data.items import Source
 from cardigan.data.options import DEFAULTS, DataSettings
 from cardigan.data.survey import Progress, survey
 from cardigan.data.tally import Tally
+from cardigan.data.values import BYTE, written
 from cardigan.data.words import counted, counts, first, printable, sides
 
 
@@ -36,6 +37,7 @@ class Scan:
         ignored: what was never looked at and why, with counts.
         warnings: what the user should know before training.
         refusals: why training would not start; () if it would.
+        value_range: the black and white of images of more than 8 bits, as ``value_range`` is typed; None without such.
         held_out: how many images, or photos that are cut into pieces, would never be trained on.
         remarks: those of the warnings that say how the source was read.
     """
@@ -59,6 +61,7 @@ class Scan:
     refusals: tuple[str, ...]
     held_out: int = 0
     remarks: tuple[str, ...] = ()
+    value_range: str | None = None
 
     @staticmethod
     def of(tally: Tally) -> "Scan":
@@ -81,6 +84,7 @@ class Scan:
             notes=dict(tally.notes.most_common()),
             bad=tuple(tally.bad),
             ignored=dict(source.ignored),
+            value_range=next((written(span) for span in tally.used if span != BYTE), None),
             warnings=tuple(verdicts.warnings(tally)),
             remarks=source.remarks,
             refusals=tuple(verdicts.refusals(tally)),
