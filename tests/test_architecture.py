@@ -109,17 +109,24 @@ ALLOWED = {
     "evaluation/extractors": {"errors", "evaluation"},
     "evaluation/card": {"durable", "errors"},
     "evaluation/ranking": {"errors", "evaluation.card"},
-    "evaluation/words": {"evaluation.card", "evaluation.ranking"},
+    "evaluation/words": {"data.words", "evaluation.card", "evaluation.ranking"},
     "evaluation/shown": {"errors", "evaluation.card", "evaluation.words", "report.scores"},
     "evaluation/scores": {"errors", "randomness", "metrics", "evaluation.card", "evaluation.extractors_contract"},
     "evaluation/tricks": {"metrics", "evaluation.card", "evaluation.extractors_contract"},
-    "evaluation/measure": {"errors", "data.store", "metrics.descriptor", "metrics.manifold", "evaluation"},
+    "evaluation/measure": {
+        "errors",
+        "data.store",
+        "metrics.copying",
+        "metrics.descriptor",
+        "metrics.manifold",
+        "evaluation",
+    },
     "evaluation/gathering": {"randomness", "data", "evaluation", "metrics.copying"},
     # the heart
     "training": LEAVES | {"training"},
     # those who watch
     "report": {"errors", "report"},
-    "watchers": {"beside", "contracts", "clock", "durable", "errors", "report", "sample"},
+    "watchers": {"beside", "contracts", "clock", "data.words", "durable", "errors", "report", "sample"},
     # the table where parts are assembled
     "recipes": PARTS
     | LEAVES
@@ -149,7 +156,7 @@ ALLOWED = {
     "cost": {"durable", "report.page"},
     "copies": LEAVES
     | {"folder", "metrics", "data.holding", "data.store", "data.verdicts", "report.copying", "report.grids"},
-    "contents": LEAVES | {"copies", "cost", "evaluation.shown", "folder", "report.page", "sample"},
+    "contents": LEAVES | {"copies", "cost", "data.words", "evaluation.shown", "folder", "report.page", "sample"},
     "runs": LEAVES
     | {"contents", "folder", "report.page", "request", "sample", "restoring", "picture_files", "data.degrade"},
     "judge": LEAVES

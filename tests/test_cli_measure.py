@@ -68,7 +68,7 @@ def test_evaluate_prints_the_card_that_it_writes(capsys, here):
     out, err = capsys.readouterr()
     card = load_card(here / "a" / CARD)
     assert out == told(card) + "\n"
-    assert "WARNING, few samples: Only 90 samples" in out
+    assert "WARNING, few samples: Only 90 samples: rough numbers. Take 1,000 or more." in out
     assert (card.protocol.seeds, card.protocol.generated) == ((4,), 30)
     steps = ["reading the real images", "drawing 3 x 30 samples", "looking for an extractor"]
     steps += ["looking through gradients at 90 samples", "writing the report anew"]

@@ -297,6 +297,8 @@ def test_transparent_files_are_painted_over(tmp_path):
     card = evaluate(folder, against=saved(tmp_path / "b.npz", noise(100, 1)), **QUICK)
     assert card.protocol.shape == (16, 16, 3)
     assert card.alarms  # all white
+    told = f"60 images of {folder} are transparent in places: transparent parts painted over with the background."
+    assert told in card.because
 
 
 def test_files_of_many_sizes_need_a_size(tmp_path):

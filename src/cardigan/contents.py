@@ -11,6 +11,7 @@ from PIL import Image
 from cardigan.contracts import GeneratorNetwork
 from cardigan.copies import likeness
 from cardigan.cost import read_cost, told
+from cardigan.data.words import counted
 from cardigan.errors import CardiganError
 from cardigan.evaluation.shown import scores_of
 from cardigan.folder import RunFolder, read_lines, ways_trained
@@ -120,7 +121,7 @@ def _summary(
     return [
         ("Recipe", config["request"]["recipe"]),
         *([("Undoes", undone)] if undone else []),
-        ("Data", f"{config['data']['count']:,} images from {config['data']['source']}"),
+        ("Data", f"{counted(config['data']['count'], 'image')} from {config['data']['source']}"),
         ("Size", f"{width} x {height}, {channels} channel{'s' if channels > 1 else ''}"),
         ("Images seen", f"{last['images']:,}"),
         ("Training time", duration(last["seconds"])),

@@ -1,5 +1,6 @@
 """How messages of this room speak: names that are safe to print, counts with their nouns, lists with an end."""
 
+import math
 import unicodedata
 from collections.abc import Iterable, Mapping
 
@@ -45,6 +46,21 @@ def sides(size: tuple[int, int]) -> str:
         '48x64'
     """
     return f"{size[0]}x{size[1]}"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with so many digits that count, and never as a power of ten.
+
+    Example:
+        >>> significant(12_204.0), significant(0.000134), significant(-2.0), significant(1.2e-5), significant(1e-12)
+        ('12,200', '0.000134', '-2', '0.000012', '0')
+    """
+    if not math.isfinite(value):
+        return str(value)
+    rounded = float(f"{value:.{digits}g}")
+    places = 0 if not rounded else min(9, max(0, digits - 1 - math.floor(math.log10(abs(rounded)))))
+    text = f"{rounded:,.{places}f}"
+    return (text.rstrip("0").rstrip(".") if places else text) if float(text.replace(",", "")) else "0"
 
 
 def counts(table: Mapping[str, int]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cardigan.data import DataSettings, Source, Store, open_source, prepare
+from cardigan.data.decode import ALPHA
 from cardigan.data.holding import hold_out, training_part
 from cardigan.data.words import counted, counts, first, printable, sides
 from cardigan.evaluation.extractors_contract import Pixels
@@ -183,6 +184,9 @@ def _remarks(store: Store, size: Size | None) -> tuple[str, ...]:
             f"{counted(len(bad), 'file')} of {name} cannot be used and {'is' if len(bad) == 1 else 'are'} left out: "
             f"{first(f'{file} ({reason})' for file, reason in bad)}."
         )
+    if clear := store.scan.get("notes", {}).get(ALPHA, 0):
+        are = counted(clear, f"image of {name} is", f"images of {name} are")
+        told.append(f"{are} transparent in places: {ALPHA}.")
     smallest = store.scan.get("sizes", {}).get("smallest")
     if size is not None and smallest and (smallest[0] < size[0] or smallest[1] < size[1]):
         told.append(

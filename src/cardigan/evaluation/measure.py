@@ -15,6 +15,7 @@ from cardigan.evaluation.card import Finding, Protocol, Score
 from cardigan.evaluation.extractors_arithmetic import gradients
 from cardigan.evaluation.extractors_contract import Extractor, Pixels, Seen, Values
 from cardigan.evaluation.scores import NEIGHBOURS, POINTS, Looks
+from cardigan.metrics.copying import FEWEST_HELD_OUT as FEWEST_TO_TEST
 from cardigan.metrics.descriptor import mirrored
 from cardigan.metrics.manifold import Manifold
 
@@ -234,7 +235,7 @@ def _tricks(parts: Sequence[Pixels], real: Real, origin: Origin, cache: str | Pa
         known.update(map(tricks.digest, block))
     training = np.concatenate(found)
     held_out = described(real.held_out) if len(real.held_out) else training[:0]
-    yield tricks.copies(
+    copies = tricks.copies(
         samples,
         training,
         held_out,
@@ -242,7 +243,9 @@ def _tricks(parts: Sequence[Pixels], real: Real, origin: Origin, cache: str | Pa
         exact=tricks.exact_copies(parts, known),
         searched=len(training) / (real.learnt or len(training)),
     )
-    yield tricks.repeats(samples, scores.some(training, len(samples)))
+    yield copies
+    tested = len(held_out) >= FEWEST_TO_TEST and not copies.alarm
+    yield tricks.repeats(samples, scores.some(training, len(samples)), estimated=tested)
     if origin.files:
         yield tricks.compressed(parts, real.training)
 

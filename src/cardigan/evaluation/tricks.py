@@ -52,7 +52,7 @@ def few_samples(count: int) -> Finding | None:
     """Too few samples for their numbers to be steady."""
     if count >= FEW_SAMPLES:
         return None
-    return Finding("few samples", f"Only {count:,} samples: every number here is rough. Take {FEW_SAMPLES:,} or more.")
+    return Finding("few samples", f"Only {count:,} samples: rough numbers. Take {FEW_SAMPLES:,} or more.")
 
 
 def few_real(count: int, reference: str) -> Finding | None:
@@ -60,21 +60,19 @@ def few_real(count: int, reference: str) -> Finding | None:
     if reference != "held-out":
         return Finding(
             "no floor",
-            f"Too few images are held out, so samples are measured against the {count:,} training images themselves: "
-            f"copies of them would score best, and there is no floor to read the numbers against.",
+            f"Too few images are held out: measured against the {count:,} training images, where copies score best.",
             alarm=False,
         )
     if count >= FEW_REAL:
         return None
     return Finding(
         "few real images",
-        f"Only {count:,} real images are measured against: others would move every number, which the spread does not "
-        f"show.",
+        f"Only {count:,} real images: others would move every number by more than the spread.",
         alarm=False,
     )
 
 
-def repeats(samples: Values, real: Values) -> Finding:
+def repeats(samples: Values, real: Values, *, estimated: bool = True) -> Finding:
     """Samples that are the same picture, to the pixel or nearly, more often than as many real images are.
 
     How often those are is taken from the pairs of real images, at the upper end of what their number leaves open.
@@ -82,14 +80,21 @@ def repeats(samples: Values, real: Values) -> Finding:
     Args:
         samples: descriptors (N, D), two or more.
         real: descriptors (M, D) of real images, two or more.
+        estimated: whether to say how many different images the generator makes. Where it copies, or that could not be
+            tested, its images may be versions of a few, which a count of pairs would take for different ones.
     """
     mine, theirs = (duplicates(each, threshold=SAME) for each in (samples, real))
     found = sum(len(group) - 1 for group in mine.groups)
     expected = _repeating(mine.count, support(theirs.count, theirs.collisions).low)
-    text = support(mine.count, mine.collisions).sentence
     alarm = found / mine.count - expected > REPEATED
+    if estimated:
+        text = support(mine.count, mine.collisions).sentence
+    else:
+        text = f"No two of {mine.count:,} samples are duplicates." if not found else ""
+        text += " How many different images there are is not estimated: only where a test finds no copies."
     if found:
-        text = f"{found:,} of {mine.count:,} samples ({found / mine.count:.1%}) repeat another one. {text}"
+        repeat = "repeats" if found == 1 else "repeat"
+        text = f"{found:,} of {mine.count:,} samples ({found / mine.count:.1%}) {repeat} another one. {text.strip()}"
     if alarm:
         text += f" Of as many real images, {expected:.1%} or less would."
     return Finding("repeats", text, alarm)
@@ -123,7 +128,8 @@ def copies(
     if verdict.copies is None:
         said, alarm = _the_same(verdict, [training, *([] if mirrored is None else [mirrored])])
     if exact:
-        said = f"{exact:,} of {len(samples):,} samples are training images to the pixel. {said}"
+        which = "is a training image" if exact == 1 else "are training images"
+        said = f"{exact:,} of {len(samples):,} samples {which} to the pixel. {said}"
         alarm = alarm or exact / len(samples) >= EXCESS
     return Finding("copies", said, alarm)
 
@@ -174,7 +180,8 @@ def missing(
     ]
     if not gone:
         there = int(np.count_nonzero(theirs))
-        return Finding("missing classes", f"None of the {there} {what} is left out.", alarm=False)
+        text = f"None of the {there} {what} is left out." if there > 1 else "The data has 1 class, and it is there."
+        return Finding("missing classes", text, alarm=False)
     told = ", ".join(names[place] for place in gone[:10]) + f" and {len(gone) - 10} more" * (len(gone) > 10)
     return Finding("missing classes", f"{len(gone)} of {len(names)} {what} {_is(len(gone))} left out: {told}.")
 
@@ -217,7 +224,9 @@ def compressed(samples: Sequence[Pixels], real: Pixels) -> Finding | None:
         return None
     apart = float(mine.mean() - theirs.mean())
     error = math.sqrt(mine.var(ddof=1) / len(mine) + theirs.var(ddof=1) / len(theirs))
-    if abs(apart) < COMPRESSED or abs(apart) < 5 * error:
+    # The side that is accused bears the marks itself: the other may lie below 0, where it says nothing of JPEG.
+    accused = mine if apart > 0 else theirs
+    if min(abs(apart), accused.mean()) < COMPRESSED or abs(apart) < 5 * error:
         return None
     numbers = (
         f"{mine.mean():.1%} more of the coefficients vanish on JPEG's grid than on others, and {theirs.mean():.1%} in "

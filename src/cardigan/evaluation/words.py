@@ -2,6 +2,7 @@
 
 import math
 
+from cardigan.data.words import counted
 from cardigan.evaluation.card import Score, ScoreCard
 from cardigan.evaluation.ranking import Ranking
 
@@ -130,7 +131,7 @@ def _classes(card: ScoreCard) -> list[str]:
     """The classes that were drawn worst."""
     known = sorted(((value, name) for name, value in card.classes.items() if value is not None), reverse=True)
     if not known:
-        return [f"None of {len(card.classes)} classes has enough images to be measured by itself."]
+        return [f"None of {counted(len(card.classes), 'class', 'classes')} has enough images to be measured by itself."]
     worst = ", ".join(f"{name} ({number(value, 'kid')})" for value, name in known[:WORST])
     best = f"; best {known[-1][1]} ({number(known[-1][0], 'kid')})" if len(known) > WORST else ""
     few = len(card.classes) - len(known)

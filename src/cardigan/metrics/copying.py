@@ -102,7 +102,8 @@ class Copying:
         """What was found, in plain words."""
         count = len(self.ratios)
         twins = round(self.twins * count)
-        found = f"{twins:,} of {count:,} samples ({self.twins:.1%}) are twins of one training image"
+        which = "is a twin" if twins == 1 else "are twins"
+        found = f"{twins:,} of {count:,} samples ({self.twins:.1%}) {which} of one training image"
         if self.expected is None or self.p_value is None:
             return (
                 f"Whether the generator copies cannot be tested without at least {FEWEST_HELD_OUT} held-out images. "

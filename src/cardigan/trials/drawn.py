@@ -13,6 +13,7 @@ from torch import Tensor
 from cardigan.contracts import GeneratorNetwork
 from cardigan.data import Store
 from cardigan.data.holding import Places, Split
+from cardigan.data.words import significant
 from cardigan.evaluation.extractors import extractor
 from cardigan.evaluation.extractors_contract import Extractor, Values
 from cardigan.evaluation.measure import FEWEST_HELD_OUT
@@ -238,7 +239,7 @@ class Drawn:
             why = f"none of {others} measured before scored lower" if others else "it is the only one measured"
         else:
             why = f"the lowest of {others} before, {_told(last[best])} after {last[best]['images']:,}, is within chance"
-        floor = "" if self.floor is None else f"; training images score {TIMES * self.floor:.3g}"
+        floor = "" if self.floor is None else f"; training images score {significant(TIMES * self.floor)}"
         return (
             f"Kept the generator of {kept['images']:,} images: KID x {TIMES:,} {score}; {why}. {self.count} samples "
             f"against {self.against}, through {self.eyes.name}{floor}."
@@ -255,7 +256,7 @@ def _worse(line: Line, best: Line, times: float) -> bool:
 
 
 def _told(line: Line) -> str:
-    return f"{TIMES * line['kid']:.3g} ± {TIMES * line['error']:.2g}"
+    return f"{significant(TIMES * line['kid'])} ± {significant(TIMES * line['error'], 2)}"
 
 
 def _few(held: int) -> str:

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cardigan.data.words import significant
+
 PLAIN_INTERVAL = 10.0
 """Seconds between lines where there is no terminal."""
 
@@ -88,7 +90,8 @@ def sentence(line: dict[str, Any], *, remaining: float) -> str:
         '64,000 images · 2,048/s · 1:15 left · generator 1.25'
     """
     losses = [
-        f"{name.removesuffix('/adversarial').replace('/', ' ')} {value:.3g}" for name, value in line["losses"].items()
+        f"{name.removesuffix('/adversarial').replace('/', ' ')} {significant(value)}"
+        for name, value in line["losses"].items()
     ]
     left = f"{int(remaining) // 60}:{int(remaining) % 60:02d} left"
     return " · ".join([f"{line['images']:,} images", f"{line['images_per_second']:,.0f}/s", left, *losses])
