@@ -22,6 +22,7 @@ LEAVES = {
     "clock",
     "discovery",
     "durable",
+    "paths",
     "beside",
     "place",
     "share",
@@ -41,6 +42,7 @@ ALLOWED = {
     "contracts": {"checks", "errors"},
     "clock": {"contracts"},
     "durable": set(),
+    "paths": set(),
     "beside": set(),
     "interrupts": set(),
     "place": {"interrupts"},
@@ -62,7 +64,7 @@ ALLOWED = {
     "features": LEAVES | {"layers", "features._contract"},
     "features/__init__": LEAVES | {"features"},
     # data
-    "data": {"errors", "data"},
+    "data": {"errors", "paths", "data"},
     "data/batches": {"errors", "data", "pixels", "contracts", "randomness", "place", "share"},
     "data/degrade": {"errors", "pixels", "contracts", "randomness", "share"},
     # numbers from pictures
@@ -106,7 +108,7 @@ ALLOWED = {
         "evaluation.extractors_contract",
         "evaluation.resize",
     },
-    "evaluation/extractors": {"errors", "evaluation"},
+    "evaluation/extractors": {"errors", "paths", "evaluation"},
     "evaluation/card": {"durable", "errors"},
     "evaluation/ranking": {"errors", "evaluation.card"},
     "evaluation/words": {"data.words", "evaluation.card", "evaluation.ranking"},
@@ -139,8 +141,8 @@ ALLOWED = {
     "spelling": {"discovery", "errors"},
     "settings": {"errors", "recipes", "data", "spelling", "training"},
     "recipe_text": {"recipes", "data", "settings"},
-    "request": {"errors", "layers", "recipes", "data", "settings", "spelling"},
-    "folder": {"durable", "errors"},
+    "request": {"errors", "paths", "layers", "recipes", "data", "settings", "spelling"},
+    "folder": {"durable", "errors", "paths"},
     "sample": LEAVES | {"models", "training"},
     "restoring": {"contracts", "errors", "pixels", "data.degrade"},
     "picture_files": {
@@ -161,7 +163,7 @@ ALLOWED = {
     | {"contents", "folder", "report.page", "request", "sample", "restoring", "picture_files", "data.degrade"},
     "judge": LEAVES
     | {"judge", "folder", "metrics.proportions", "data.holding", "report.grids", "report.pictures", "runs"},
-    "scoring": {"errors", "randomness", "data", "evaluation", "folder", "runs", "settings", "_version"},
+    "scoring": {"errors", "paths", "randomness", "data", "evaluation", "folder", "runs", "settings", "_version"},
     "trials": {"trials"},
     "trials/ledger": LEAVES | {"folder", "recipes"},
     "trials/quick": {"pixels", "evaluation", "metrics.descriptor"},
@@ -169,7 +171,7 @@ ALLOWED = {
     "trials/drawn": LEAVES
     | {"data", "evaluation", "metrics.kernel", "recipes", "sample", "trials.ledger", "trials.quick"},
     "description": {"data", "recipes", "request", "settings", "training", "trials", "_version"},
-    "found": {"errors", "folder", "randomness", "request", "training"},
+    "found": {"errors", "course", "folder", "randomness", "request", "training", "trials"},
     "session": ANY,
     "course": LEAVES | {"recipes", "settings", "training", "trials"},
     "following": LEAVES | {"course", "folder", "interrupts", "recipes", "runs", "session", "training", "trials"},

@@ -649,3 +649,17 @@ def test_a_real_process_prints_no_traceback_and_exits_with_2(here):
     assert done.stdout == ""
     assert done.stderr.startswith("cardigan: There is no recipe 'dgcan'. Did you mean 'dcgan'?")
     assert contents(here) == {}
+
+
+def test_tilde_is_the_home_folder_wherever_a_path_is_typed(finished, tmp_path, here, monkeypatch, capsys):
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    shutil.copytree(finished, home / "run")
+    cli.main(["sample", "~/run", "--count", "1", "--out=~/drawn"])
+    assert [path.name for path in (home / "drawn").iterdir()] == ["seed0-00000.png"]
+    for words in (["scan", "~/none"], ["report", "~/none"], ["evaluate", "~/run", "--features=~/none.safetensors"]):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(words)
+        assert caught.value.code == 2
+        assert str(home / "none") in capsys.readouterr().err
+    assert list(here.iterdir()) == []

@@ -24,6 +24,7 @@ from cardigan.training.loop import Training
 
 SMALL = {"recipe": "dcgan", "size": 16, "device": "cpu", "quiet": True}
 TINY = {"snapshots": 2, "width": 2, "latent": 8, "batch_size": 16, "conditional": False}
+TINY["checkpoint_seconds"] = 3600  # whether one is due must not hang on the pace of the machine
 BUDGET = 320
 
 
@@ -117,12 +118,20 @@ def test_saving_and_drawing_more_often_changes_nothing(finished, tmp_path):
     assert len(list((often.path / "samples").glob("0*.png"))) > 5
 
 
-def test_a_finished_run_is_left_as_it_is(finished, tmp_path):
+def test_a_finished_run_is_left_as_it_is_and_the_way_to_go_on_is_told(finished, tmp_path, capsys):
     out = Path(shutil.copytree(finished.path, tmp_path / "run"))
-    again = small(out)
+    again = small(out, quiet=False)
     assert model(again) == model(finished)
     assert again.records == finished.records
-    assert events(again) == ["Resumed after 320 images from step-000000020 (verified).", SAME_BITS]
+    assert events(again) == []
+    told = capsys.readouterr().err
+    assert "This run is finished: 320 images are seen of a budget of 320. Nothing is trained. To go on, give" in told
+    assert "cardigan train digits --recipe dcgan --size 16 --images 640 --seed 3 --set snapshots=2" in told
+    assert f"--out {out} --resume\n" in told
+    assert "Resumed" not in told
+    steps = [line for line in told.splitlines() if line.startswith("publishing")]
+    assert steps[0] == "publishing   0%  measuring and drawing the generator"
+    assert steps[-1] == "publishing 100%  done"
 
 
 def test_stopped_and_gone_on_it_ends_in_the_bits_of_the_undisturbed_run(finished, begun):
@@ -200,12 +209,104 @@ def test_resume_goes_on_with_changed_settings_and_notes_them(begun, finished):
     assert "learning_rate was not set" in (run.path / "report.html").read_text()
 
 
+def rates(monkeypatch):
+    """The learning rate of each turn of the runs to come, as a share of the recipe's."""
+    seen, turn = [], Training.turn
+
+    def look(self, *arguments):
+        seen.append(self.optimizers["generator"].param_groups[0]["lr"] / 2e-4)
+        return turn(self, *arguments)
+
+    monkeypatch.setattr(Training, "turn", look)
+    return seen
+
+
+def test_a_larger_budget_tells_what_becomes_of_the_learning_rate(finished, tmp_path, monkeypatch):
+    """It follows the schedule of the new budget: what decision 020 found better than to stay at the end of the old."""
+    out = Path(shutil.copytree(finished.path, tmp_path / "run"))
+    seen = rates(monkeypatch)
+    run = small(out, resume=True, images=400)
+    assert seen == pytest.approx([1.0 - 0.9 * (images / 400 - 0.5) / 0.5 for images in range(320, 400, 16)])
+    assert events(run)[1:] == [
+        "Changed on resume: images was 320, is 400",
+        "The learning rate was 0.1 of what is set and is 0.46, as if the run had had this budget from the start. At "
+        "the end of the budget it is 0.1.",
+        OTHER_BITS,
+    ]
+
+
+def test_a_rate_that_stays_is_told_too(begun):
+    run = small(begun, resume=True, images=400)
+    assert "The learning rate stays at 1 of what is set." in events(run)
+
+
+def test_a_run_that_was_stopped_ends_at_once_where_a_smaller_budget_is_spent(begun):
+    run = small(begun, resume=True, images=50)
+    assert events(run) == [f"{launch.ENDS} 96 images are seen of a budget of 50."]
+    assert run.facts["images"] == run.records[-1]["images"] == 96
+    assert run.sample(2).shape == (2, 16, 16, 1)
+
+
+@pytest.mark.parametrize("images", [100, 319])
+def test_a_finished_run_refuses_a_budget_that_leaves_nothing(finished, tmp_path, images):
+    out = Path(shutil.copytree(finished.path, tmp_path / "run"))
+    told = refusal(out, resume=True, images=images)
+    assert told == (
+        f"{out} is finished, and this budget leaves nothing to train: 320 images are seen of a budget of {images}. "
+        f"Give a larger budget (--images or --minutes) to go on; the run stays as it is."
+    )
+    assert (out / "config.json").read_bytes() == (finished.path / "config.json").read_bytes()
+
+
+def test_other_settings_or_data_are_refused_where_the_budget_is_spent(tmp_path):
+    """Nothing would be trained by them, and the run would say it had been."""
+    data, other = arrays(tmp_path / "data.npz"), arrays(tmp_path / "other.npz", count=80, seed=1)
+    run = small(tmp_path / "run", source=str(data), images=32)
+    config = run.folder.config.read_bytes()
+    told = refusal(run.path, source=str(other), images=32, resume=True)
+    assert told.startswith(f"{run.path} has nothing left to train: 32 images are seen of a budget of 32. So nothing")
+    assert f"source was {data}, is {other}; other images would be trained on or held out." in told
+    assert told.endswith("to go on with it, or choose another --out for a new run.")
+    assert "learning_rate was not set, is 0.001" in refusal(
+        run.path, source=str(data), images=32, learning_rate=1e-3, resume=True
+    )
+    assert run.folder.config.read_bytes() == config
+
+
+def test_one_source_may_be_spelt_in_several_ways(tmp_path, monkeypatch):
+    data = arrays(tmp_path / "data.npz")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    stop_early(tmp_path / "run", None, turns=1, source="data.npz")
+    monkeypatch.chdir("/")
+    for source in (str(data), f"{tmp_path}/./data.npz", "~/data.npz"):
+        stop_early(tmp_path / "run", None, turns=1, source=source)
+    assert "holds another run: source was ~/data.npz, is digits." in refusal(tmp_path / "run")
+
+
+def test_a_folder_in_the_home_of_the_user_is_not_called_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    run = small("~/runs/one", images=16)
+    assert run.path == tmp_path / "home" / "runs" / "one"
+    assert load("~/runs/one").config == run.config
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_changed_size_is_told_as_a_size(begun, tmp_path):
+    told = refusal(begun, size=32, resume=True)
+    assert told.startswith("The size was 16x16 pixels (height x width), is 32x32. The networks of a run fit one kind")
+    assert "choose another --out" in told
+    assert "size was 16x16, is 32x32" in refusal(begun, size=(32, 32))
+    assert "The images had 1 channels, have 3." in refusal(begun, channels=3, resume=True)
+
+
 def test_another_architecture_is_refused_even_with_resume(begun):
     """A16: by name and shape, before anything is changed."""
     told = refusal(begun, resume=True, width=4)
     assert "generator has another architecture" in told or "discriminator has another architecture" in told
     assert re.search(r"\d+x\d+x4x4 saved, \d+x\d+x4x4 now", told)
-    assert "another --out" in told
+    assert told.endswith("What differs: width was 2, is 4.")
     assert json.loads((begun / "config.json").read_text())["request"]["settings"]["width"] == "2"
 
 
@@ -526,14 +627,88 @@ def test_two_rollbacks_without_help_are_enough(tmp_path, broken):
     out = tmp_path / "run"
     told = refusal(out)
     assert told.startswith("The generator's loss or gradient is not finite after 160 images")
-    assert "It was rolled back 2 times with half the learning rate, without help." in told
+    assert "It was rolled back 2 times within 1,000 turns, and 0.25 of the learning rate that is set is left" in told
     assert f"The images of the batch are named in {out / 'nonfinite.json'}." in told
+    assert "with --resume and other settings goes on from the last checkpoint." in told
     assert len(session.RunFolder(out).read_events()) == 2
     found, rejected = checkpoint.newest(out / "checkpoints")
     assert rejected == {}
     assert found.step == 0
     assert not (out / "generator").exists()
     assert not (out / ".lock").exists()
+    again = refusal(out)  # nothing has changed, so nothing is tried again
+    assert "It was rolled back 2 times within 1,000 turns" in again
+    run = small(out, resume=True, learning_rate=1e-4, images=96)
+    assert (
+        "Rollbacks have left 0.25 of the learning rate that is set; under other settings it is full again."
+        in events(run)
+    )
+    assert checkpoint.newest(out / "checkpoints")[0].state["rate_scale"] == 1.0
+
+
+@pytest.mark.usefixtures("read")
+def test_faults_that_lie_far_apart_do_not_end_a_run(tmp_path, broken, monkeypatch, spoil_turns):
+    monkeypatch.setattr(session, "CALM", 3)
+    left = {64, 128, 192, 256}
+
+    def once(training):
+        return training.progress.images in left and (left.remove(training.progress.images) or True)
+
+    spoil_turns(monkeypatch, once)
+    run = small(tmp_path / "run", checkpoint_seconds=0)
+    assert len(events(run)) == 4
+    assert checkpoint.newest(run.folder.checkpoints)[0].state["rate_scale"] == 1 / 16
+
+
+@pytest.mark.usefixtures("read")
+def test_faults_without_end_stop_a_run_before_its_rate_is_nothing(tmp_path, monkeypatch, spoil_turns):
+    monkeypatch.setattr(session, "CALM", 0)
+    seen = set()
+
+    def once(training):
+        place = training.progress.images
+        return place % 32 == 16 and place not in seen and (seen.add(place) or True)
+
+    spoil_turns(monkeypatch, once)
+    told = refusal(tmp_path / "run", checkpoint_seconds=0)
+    assert "0.00391 of the learning rate that is set is left" in told
+
+
+def test_a_rollback_takes_back_images_and_no_seconds(tmp_path, broken, monkeypatch):
+    """A run in minutes ends when it was to end."""
+    broken(at=160, while_rate_above=1.5e-4)
+    turn, clock = Training.turn, {"now": 0.0}
+
+    def slow(self, *arguments):
+        clock["now"] += 1.0
+        return turn(self, *arguments)
+
+    monkeypatch.setattr(Training, "turn", slow)
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: clock["now"])
+    run = small(tmp_path / "run", images=None, minutes=0.5, pace=False, trials=0)
+    assert clock["now"] == 30.0  # turns of a second each: ten before the fault, the faulty one, nineteen after it
+    assert run.records[-1]["images"] == 19 * 16
+    assert run.records[-1]["seconds"] == 30.0
+
+
+@pytest.mark.usefixtures("read")
+def test_a_run_that_is_killed_after_a_rollback_keeps_what_it_learned(tmp_path, broken, monkeypatch):
+    broken(at=160, while_rate_above=1.5e-4)
+    roll_back = Session._roll_back
+
+    def and_die(self, error):
+        roll_back(self, error)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "_roll_back", and_die)
+        with pytest.raises(KeyboardInterrupt):
+            small(tmp_path / "run")
+    state = checkpoint.newest(tmp_path / "run" / "checkpoints")[0].state
+    assert (state["rate_scale"], state["faults"]) == (0.5, [10])
+    run = small(tmp_path / "run")
+    assert "Rollbacks have left 0.5 of the learning rate that is set." in events(run)
+    assert SAME_BITS in events(run)
 
 
 @pytest.mark.usefixtures("read")
@@ -586,6 +761,30 @@ def test_a_budget_in_minutes_ends_with_its_last_turn_and_takes_the_rate_along(tm
     for seconds, rate in seen:
         assert rate == pytest.approx(1e-3 * min(1.0, 1.0 - 0.9 * (seconds / 1.8 - 0.5) / 0.5))
     assert run.config["budget"] == {"images": None, "minutes": 0.03}
+
+
+def test_pictures_and_measurements_draw_little_beside_a_small_budget(tmp_path, monkeypatch):
+    """A tiny run is not spent on looking at itself: at most one image is drawn for five that are trained on."""
+    measured, published = [], Training.published
+
+    def counted(self, batches, *, images=1024):
+        measured.append(images)
+        return published(self, batches, images=images)
+
+    monkeypatch.setattr(Training, "published", counted)
+    run = small(tmp_path / "run", images=640, snapshots=None)
+    assert measured == [64]  # the last generator, and no other
+    assert len(list(run.folder.samples.glob("0*.png"))) == 1
+    measured.clear()
+    run = small(tmp_path / "longer", images=2560, snapshots=None)
+    assert measured == [64, 160]
+    assert len(list(run.folder.samples.glob("0*.png"))) == 2
+
+
+def test_in_minutes_pictures_that_take_long_become_rare(tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "AFFORDABLE", 0.0)
+    run = small(tmp_path / "run", images=None, minutes=0.02, snapshots=None, pace=False)
+    assert len(list(run.folder.samples.glob("0*.png"))) == 2  # at the start, which tells what they take, and the last
 
 
 def test_a_run_in_minutes_goes_on_with_the_minutes_that_are_left(tmp_path, monkeypatch):

@@ -267,16 +267,47 @@ def test_killed_around_putting_a_generator_aside_it_goes_on_to_the_same_bits(
     assert model(best) == model(wanted)
 
 
-def test_more_budget_is_measured_again_and_a_new_generator_competes(photos, whole, tmp_path, monkeypatch):
+@pytest.mark.parametrize("times", [2, 4])
+def test_more_budget_goes_on_with_the_last_stage_and_new_generators_compete(
+    photos, whole, tmp_path, monkeypatch, times
+):
+    """A stage that is finished is not trained again, though under four times the budget it would last longer."""
     monkeypatch.setattr("cardigan.recipes.restore.Compromise", Newest)
     shutil.copytree(whole.path, tmp_path / "run")
-    before = model(whole.folder.generator)
-    run = restoration(photos, tmp_path / "run", images=2 * BUDGET, resume=True)
+    before, played, turn = model(whole.folder.generator), [], Training.turn
+
+    def watched(self, *arguments):
+        record = turn(self, *arguments)
+        played.append(set(record.losses))
+        return record
+
+    monkeypatch.setattr(Training, "turn", watched)
+    run = restoration(photos, tmp_path / "run", images=times * BUDGET, resume=True)
+    assert len(played) == (times - 1) * BUDGET // TINY["batch_size"]
+    assert {"generator/content"} not in played
     found = lines(run.folder.trials)
-    assert [line["stage"] for line in found if line["images"] > BUDGET].count("game") > 5
-    assert all(line["budget"] == [2 * BUDGET, None] for line in found if line["stage"] == "game")
+    assert {line["stage"] for line in found if line["images"] > BUDGET} == {"game"}
+    assert len([line for line in found if line["images"] > BUDGET]) > 5
+    assert found[: len(lines(whole.folder.trials))] == lines(whole.folder.trials)
     assert model(run.folder.generator) != before
     assert load_generator(run.folder.generator)[1]["images"] > BUDGET
+    told = [event["text"] for event in run.folder.read_events()]
+    goes_on = "The stage game goes on over the rest of the budget: stages that are finished are not trained again."
+    assert (goes_on in told) == (times == 4)
+    assert "The learning rate stays at 0.2 of what is set." in told
+    assert run.config["budget"]["since"] == ([BUDGET, run.config["budget"]["since"][1], 0.5] if times == 4 else None)
+
+
+def test_more_budget_after_patience_ran_out_goes_on_and_keeps_the_best(photos, tmp_path):
+    run = restoration(photos, tmp_path / "run", patience=1, price=0.0)
+    kept, measured = model(run.folder.generator), lines(run.folder.trials)
+    run = restoration(photos, tmp_path / "run", patience=1, price=0.0, images=3 * BUDGET, resume=True)
+    found = lines(run.folder.trials)
+    assert found[: len(measured)] == measured
+    assert len(found) > len(measured)
+    assert run.records[-1]["images"] > measured[-1]["images"]
+    if load_generator(run.folder.generator)[1]["images"] <= measured[-1]["images"]:
+        assert model(run.folder.generator) == kept
 
 
 def test_an_interrupted_run_restores_as_far_as_it_got(photos, tmp_path):

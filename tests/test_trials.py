@@ -166,14 +166,16 @@ def test_an_untouched_file_is_not_written_again(trials):
     assert trials.path.stat().st_mtime_ns == before
 
 
-def test_under_another_budget_the_last_stage_competes_anew(trials):
+def test_under_a_larger_budget_the_last_stage_goes_on_and_its_generators_go_on_competing(trials):
     for share, images, stage in ((0.4, 250, "content"), (0.5, 500, "content"), (0.6, 700, "game"), (0.7, 1000, "game")):
         take(trials, share, images, stage)
     assert again(trials, stored={1000}).kept["images"] == 1000
-    longer = again(trials, budget=Budget(4000, None), stored={1000})
-    assert [line["images"] for line in longer.lines] == [250, 500]
-    assert longer.kept is None
-    assert longer.due(clock(1001))  # a quarter of the new budget: the content stage goes on
+    longer = again(trials, budget=Budget(4000, None, since=(1000, 9.0, 0.6)), stored={1000})
+    assert [line["images"] for line in longer.lines] == [250, 500, 700, 1000]
+    assert longer.kept["images"] == 1000
+    first = next(images for images in range(1001, 4001) if longer.due(clock(images)))
+    (game,) = (stage for stage in longer.exam.course(STAGES) if stage.name == "game")
+    assert first == 1000 + round(3000 / game.trials)
 
 
 def test_a_best_generator_that_is_gone_competes_no_more(trials):

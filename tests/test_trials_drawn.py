@@ -306,6 +306,23 @@ def test_slow_scores_become_rare_in_a_budget_of_minutes(tmp_path, took, sparing,
     assert walk(trials(tmp_path, exam, Budget(None, 1.0)), moments) == expected
 
 
+@pytest.mark.parametrize(
+    ("drawing", "expected"),
+    [
+        (0.0, [6, 12, 18, 24, 30, 36, 42, 48, 54, 60]),  # not known
+        (0.1, [6, 12, 18, 24, 30, 36, 42, 48, 54, 60]),
+        (0.5, [20, 40, 60]),  # 1.8 s are enough for three
+        (1.0, [60]),
+        (2.0, []),  # not one is affordable: the last generator is kept
+    ],
+)
+def test_scores_are_planned_by_what_drawing_takes_before_the_first_one(tmp_path, drawing, expected):
+    exam = scripted(*[1.0] * 10, trials=10, sparing=True, took=drawing or 0.1)
+    ledger = trials(tmp_path, exam, Budget(None, 1.0))
+    ledger.expect(drawing / exam.count)
+    assert walk(ledger, [clock(seconds=float(second)) for second in range(61)]) == expected
+
+
 def test_after_a_restart_they_are_as_rare(tmp_path):
     moments = [clock(seconds=float(second)) for second in range(61)]
     first = walk(

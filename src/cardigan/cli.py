@@ -12,6 +12,7 @@ from cardigan._version import __version__
 from cardigan.cli_measure import compare, evaluate, judge
 from cardigan.errors import CardiganError
 from cardigan.interrupts import InterruptedRunError
+from cardigan.paths import expanded
 from cardigan.place import tells, told
 from cardigan.tuning import tune_process
 
@@ -302,7 +303,7 @@ def main(words: list[str] | None = None) -> None:
     words = sys.argv[1:] if words is None else words
     try:
         spelling.check_tokens(words)
-        app(words, exit_on_error=False, print_error=False)
+        app(expanded(words), exit_on_error=False, print_error=False)
     except (CardiganError, CycloptsError) as error:
         if not tells(error, told()):
             sys.exit(2)

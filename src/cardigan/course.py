@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from cardigan.clock import Progress, StepRecord, Turns
 from cardigan.contracts import Batches, Turn
@@ -14,6 +14,51 @@ from cardigan.trials import Budget
 
 AHEAD = 32
 """Turns that are looked at to know who plays."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands in its recipe's course.
+
+    Args:
+        stage: the stage whose turns come next; the last one where the course is over.
+        begins: the place in the course at which that stage begins.
+        rate: the multiplier of the learning rate.
+        over: whether no turn is left.
+    """
+
+    stage: Stage
+    begins: float
+    rate: float
+    over: bool
+
+
+def standing_at(recipe: Recipe, budget: Budget, *, images: int, seconds: float) -> Standing:
+    """The stage and the learning rate at a moment of a run.
+
+    Example:
+        >>> from cardigan import recipes
+        >>> recipe = recipes.prepare("quick", recipes.Task(16, 16, 1), seed=0, width=2)
+        >>> standing_at(recipe, Budget(100, None), images=50, seconds=0.0).rate
+        0.515
+    """
+    place = min(budget.place(images=images, seconds=seconds), 1.0)
+    start, stage = next(
+        ((start, stage) for start, stage in _stages(recipe) if place < stage.until), [*_stages(recipe)][-1]
+    )
+    rate = stage.schedule((place - start) / (stage.until - start))
+    return Standing(stage, start, rate, over=place >= 1.0)
+
+
+def respread(recipe: Recipe, before: Budget, now: Budget, *, images: int, seconds: float) -> Budget:
+    """The budget ``now`` of a run that had another one ``before``: no stage that is finished begins again.
+
+    The learning rate is that of the new budget, as if the run had been given it from the start: decision 020.
+    """
+    reached = standing_at(recipe, before, images=images, seconds=seconds).begins
+    if now.share(images=images, seconds=seconds) >= reached:
+        return now
+    return replace(now, since=[images, seconds, reached])
 
 
 def turns_of(recipe: Recipe, training: Training, batches: Batches, budget: Budget) -> Iterator[tuple[str, StepRecord]]:
@@ -31,6 +76,7 @@ def turns_of(recipe: Recipe, training: Training, batches: Batches, budget: Budge
             schedule=stage.schedule,
             part=(start, stage.until),
             since=0,
+            place=lambda progress: budget.place(images=progress.images, seconds=progress.seconds),
         ):
             yield stage.name, record
 
@@ -58,9 +104,8 @@ def find_pace(
         What to note in the run; nothing if the networks run as they always do.
     """
     progress, began = training.progress, time.perf_counter()
-    spent = budget.share(images=progress.images, seconds=progress.seconds)
-    start, stage = next(((start, stage) for start, stage in _stages(recipe) if spent < stage.until), (0.0, None))
-    if not (budget.minutes and stage and run.pace and training.crew.count == 1):
+    standing = standing_at(recipe, budget, images=progress.images, seconds=progress.seconds)
+    if standing.over or not (budget.minutes and run.pace and training.crew.count == 1):
         return ""
     left = 60 * budget.minutes - progress.seconds
     candidates = ways(
@@ -72,9 +117,9 @@ def find_pace(
     if len(candidates) == 1:
         return ""
     say(f"Trying how the networks run quickest here: {' or '.join(map(str, candidates))}.")
-    training.gan = stage.gan
-    training.set_rates(stage.schedule((spent - start) / (stage.until - start)))
-    found = quickest(training, batches, _players(stage.turns, progress), candidates, seconds=left)
+    training.gan = standing.stage.gan
+    training.set_rates(standing.rate)
+    found = quickest(training, batches, _players(standing.stage.turns, progress), candidates, seconds=left)
     progress.seconds += time.perf_counter() - began
     plain, *_ = candidates
     if found is None or found.way == plain:

@@ -11,7 +11,7 @@ from cardigan._version import __version__
 from cardigan.data import Store, verdicts, words
 from cardigan.data.holding import Split
 from cardigan.recipes import Recipe
-from cardigan.request import Request, affordable, shaped
+from cardigan.request import Request, affordable, located, shaped
 from cardigan.settings import Settings
 from cardigan.training.loop import PLAYERS, Training
 
@@ -40,7 +40,7 @@ def describe(
         "torch": torch.__version__,
         "command": request.command(),
         "request": request.to_dict(),
-        "budget": {"images": images, "minutes": minutes},
+        "budget": {"images": images, "minutes": minutes, "since": None},
         "shape": list(store.shape),
         "device": device,
         "threads": torch.get_num_threads(),
@@ -71,6 +71,7 @@ def describe(
         "store": store.names_file.parent.name if store.names_file else "",
         "data": {
             "source": request.source,
+            "place": located(request.source),
             "fingerprint": store.fingerprint,
             "count": len(store),
             "held_out": len(split.held),

@@ -18,6 +18,7 @@ from typing import Any
 
 from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
+from cardigan.paths import path_of
 
 LOCK_NAME = ".lock"
 CONFIG_KEYS = frozenset(
@@ -41,6 +42,9 @@ class RunFolder:
     """
 
     path: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", path_of(self.path))
 
     @property
     def config(self) -> Path:

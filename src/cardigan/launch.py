@@ -4,7 +4,7 @@ import glob
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 
 from cardigan import recipes
 from cardigan.contracts import Batches
+from cardigan.course import respread, standing_at
 from cardigan.crew import Crew, joined
 from cardigan.data import Store, open_source, prepare
 from cardigan.data.batches import batches
@@ -24,7 +25,20 @@ from cardigan.description import describe
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder, remove_empty
 from cardigan.following import Following
-from cardigan.found import Found, check_data, find_checkpoint
+from cardigan.found import (
+    ASIDE,
+    ENDS,
+    Found,
+    changes,
+    check_data,
+    check_left,
+    check_shape,
+    find_checkpoint,
+    finished,
+    money,
+    spent_of,
+    told_budget,
+)
 from cardigan.place import LostProcessError, told
 from cardigan.randomness import generator
 from cardigan.recipes import Compromise, Recipe, Task
@@ -157,6 +171,8 @@ def open_session(
             saved = find_checkpoint(folder, request, previous, resume=resume)
     store = _in_turn(crew, request, settings, device, previous["shape"] if previous and saved else None, quiet, source)
     with crew.one_fate():
+        if previous and saved:
+            check_shape(previous["shape"], list(store.shape))
         recipe = _recipe(request, settings, store, device)
         crew.check(recipe.batch_size)
         split = hold_out(store, share=settings.data.hold_out, draws=recipe.degradation is None)
@@ -181,7 +197,7 @@ def open_session(
                 exam = _drawn(store, split, training, settings.run, Budget(**config["budget"]))
                 config["because"] += exam.because if exam else ()
             session = Session(folder, config, settings, recipe, training, drawn, store, held, exam, quiet, crew)
-            _take_up(session, split, previous, saved, resume=resume)
+            _take_up(session, request, split, previous, saved, resume=resume)
     config = json.loads(crew.bytes_from(json.dumps(session.config if session else None).encode()))
     return session or Following(crew, folder, config, recipe, training, drawn)
 
@@ -196,19 +212,24 @@ def _recipe(request: Request, settings: Settings, store: Store, device: str) -> 
 
 
 def _take_up(
-    session: Session, split: Split, previous: dict[str, Any] | None, saved: Found | None, *, resume: bool
+    session: Session,
+    request: Request,
+    split: Split,
+    previous: dict[str, Any] | None,
+    saved: Found | None,
+    *,
+    resume: bool,
 ) -> None:
     """Go on from the checkpoint that was found, or write the first files."""
-    folder, config = session.folder, session.config
+    folder, config, texts = session.folder, session.config, []
     if previous and saved:
         check_data(previous["data"], config["data"], resume=resume)
+        texts = _go_on(session, request, previous, saved)
     folder.sweep()
     checkpoints.tidy(folder.checkpoints, saved.rejected if saved else ())
-    if saved:
-        session.go_back(saved.checkpoint)
-        for text in saved.told(previous, config):
-            folder.add_event(text, images=session.training.progress.images)
-            session.say(text)
+    for text in texts:
+        folder.add_event(text, images=session.training.progress.images)
+        session.say(text)
     if not saved or not previous or previous["data"].get("split") != split.fingerprint:
         folder.samples.mkdir(exist_ok=True)
         keep(session.store, split, folder.samples)
@@ -218,6 +239,39 @@ def _take_up(
         warnings = (f"Warning: {text}" for text in config["data"]["warnings"])
         session.say("\n".join([*about, *config["because"], *warnings]))
         _begin(session)
+
+
+def _go_on(session: Session, request: Request, previous: dict[str, Any], saved: Found) -> list[str]:
+    """Take a session to its checkpoint and give it the rest of its budget; what to note of that.
+
+    Raises:
+        CardiganError: if nothing is left to train, and more was asked for than to see that.
+    """
+    folder, config, recipe = session.folder, session.config, session.recipe
+    state, asked = saved.checkpoint.state, config["budget"]
+    clock = {"images": state["images"], "seconds": state["seconds"]}
+    try:
+        session.go_back(saved.checkpoint)
+    except CardiganError as error:
+        changed = changes(previous, config["request"])
+        raise CardiganError(f"{error} What differs: {'; '.join(changed)}." if changed else str(error)) from error
+    config["budget"] = previous["budget"]
+    before, over = session.budget, session.over
+    if money(previous) != (asked["images"], asked["minutes"]):
+        config["budget"] = asdict(respread(recipe, before, Budget(**asked), **clock))
+    if not session.over:
+        if [text for text in changes(previous, config["request"]) if text.split(" ")[0] not in ASIDE]:
+            session.training.rate_scale, session.faults = 1.0, []  # the user has taken it in hand
+        stands = [standing_at(recipe, budget, **clock) for budget in (before, session.budget)]
+        same = session.budget == before
+        told = [] if same else told_budget(session.budget, *stands, scale=session.training.rate_scale)
+        return saved.told(previous, config, told, scale=session.training.rate_scale)
+    spent = spent_of(session.budget, **clock)
+    check_left(folder, previous, config, spent=spent, over=over)
+    if session.budget != before:
+        return [*saved.passed_over(), f"{ENDS} {spent[0].upper()}{spent[1:]}."]
+    session.say(finished(folder, request, session.budget, **clock))
+    return saved.passed_over()
 
 
 def _batches(store: Store, split: Split, recipe: Recipe, *, seed: int, device: str) -> tuple[Batches, HeldOut | None]:

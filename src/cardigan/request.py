@@ -1,6 +1,7 @@
 """What the user asks for, checked as a whole before any work."""
 
 import math
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from cardigan.data import DataSettings, Source, scan
 from cardigan.data.given import NAME
 from cardigan.errors import CardiganError
 from cardigan.layers import doublings, nearest
+from cardigan.paths import path_of
 from cardigan.settings import RunSettings, Settings, resolve
 from cardigan.spelling import unknown_device
 
@@ -179,16 +181,40 @@ def pick_device(device: str) -> str:
     return device
 
 
+def located(source: str) -> str:
+    """Where a source lies on this machine: two spellings of one place come to the same text.
+
+    Example:
+        >>> located("photos/") == located("./photos") == located("other/../photos")
+        True
+        >>> located("digits"), located("hub:owner/name")
+        ('digits', 'hub:owner/name')
+    """
+    kind, colon, rest = source.partition(":")
+    if source == "digits" or kind == "hub":
+        return source
+    path = rest if kind == "imagefolder" else source
+    return (kind + colon if kind == "imagefolder" else "") + os.path.realpath(path_of(path))
+
+
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What two requests disagree on, in words.
+
+    Sizes and budgets are told as they are typed.
 
     Example:
         >>> differences({"seed": 0, "settings": {"r1": "1"}}, {"seed": 1, "settings": {}})
         ['seed was 0, is 1', 'r1 was 1, is not set']
+        >>> differences({"size": [32, 48]}, {"size": [64, 64]})
+        ['size was 32x48, is 64x64']
     """
 
+    def told(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return "x".join(map(str, value))
+        return "not set" if value is None else value
+
     def compare(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-        told = lambda value: "not set" if value is None else value  # noqa: E731
         return [
             f"{key} was {told(old.get(key))}, is {told(new.get(key))}"
             for key in sorted(old.keys() | new.keys())

@@ -14,6 +14,7 @@ from cardigan.contracts import GeneratorNetwork
 from cardigan.data.degrade import parse
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder
+from cardigan.paths import path_of
 from cardigan.picture_files import read_picture
 from cardigan.randomness import generator as random_generator
 from cardigan.report.page import Contents, write
@@ -42,7 +43,7 @@ class Run:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.folder = RunFolder(Path(path))
+        self.folder = RunFolder(path_of(path))
         self.config: dict[str, Any] = self.folder.read_config()
         self._loaded: dict[tuple[Path, str], Opened] = {}
 
@@ -158,7 +159,7 @@ class Run:
                 f"{self.path} draws images and restores none. Type: cardigan sample {self.path}\n"
                 f"To restore, first type: cardigan train PHOTOS --recipe restore"
             )
-        pixels = picture if isinstance(picture, np.ndarray) else read_picture(Path(picture))
+        pixels = picture if isinstance(picture, np.ndarray) else read_picture(path_of(picture))
         return restore(network, pixels, degradation=parse(facts["degrade"]), on_tile=on_tile)
 
     def report(self) -> Path:

@@ -21,6 +21,7 @@ from cardigan.evaluation.gathering import Gathered, beside_a_run, of_a_run, of_f
 from cardigan.evaluation.measure import Origin, measure
 from cardigan.evaluation.scores import NEIGHBOURS
 from cardigan.folder import RunFolder, read_lines, ways_trained
+from cardigan.paths import path_of
 from cardigan.randomness import derive
 from cardigan.runs import Run
 from cardigan.settings import resolve
@@ -84,10 +85,10 @@ def evaluate(
         >>> card.protocol.generated, card.protocol.parts, [finding.name for finding in card.alarms]
         (66, 3, ['few samples'])
     """
-    subject = subject.path if isinstance(subject, Run) else subject
+    subject = subject.path if isinstance(subject, Run) else path_of(subject)
     run = _as_run(subject, against)
     _check(subject, run, count, size)
-    path = out or (run.path / CARD if run is not None else None)
+    path = path_of(out) if out else (run.path / CARD if run is not None else None)
     if path is not None:
         _check_writable(path)
     device = torch.device(device or (run.device if run is not None else "cpu"))
@@ -128,7 +129,7 @@ def card_of(path: str | Path) -> ScoreCard:
     Raises:
         CardiganError: if there is none, or it is about a generator that the run does not have any more.
     """
-    found = Path(path)
+    found = path_of(path)
     if not found.is_dir():
         return load_card(found)
     card = load_card(found / CARD)

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,21 @@ from cardigan.training.unison import check_alike, hand_out
 from cardigan.training.verdicts import NonFiniteError
 from cardigan.training.writer import Writer
 from cardigan.trials import Budget, Exam, HeldOut, Trials
-from cardigan.watchers.progress import display, sentence
+from cardigan.watchers.progress import Display, Silent, display, sentence
 from cardigan.watchers.records import RecordsWriter
-from cardigan.watchers.snapshots import Snapshots
+from cardigan.watchers.snapshots import AFFORDABLE, MEASURED, ROWS, SNAPSHOTS, Snapshots, affordable
 from cardigan.watchers.tensorboard import TensorBoardWriter
 
 MOST_ROLLBACKS = 2
+"""Rollbacks of one fault; a fault is another one ``CALM`` turns after the one before."""
+CALM = 1_000
+"""Turns in which Adam forgets a gradient (its second moments remember as many): what breaks later is another fault."""
+LEAST_SCALE = 1 / 256
+"""Of the learning rate that is set: what rollbacks may leave of it over a whole run."""
 SNAPSHOT_IMAGES = 256
-"""Images on which a snapshot's normalisation is measured; the published model takes more."""
+"""Images on which the normalisation of a generator is measured that is scored."""
+MOST_NORMALISED = 1024
+"""Images on which that of the published one is measured, where as many times 16 were trained on."""
 
 
 @dataclass
@@ -62,6 +69,12 @@ class Session:
     """The stage of the last turn."""
     saved: int = 0
     """Images seen when the last checkpoint was written."""
+    bar: Display = field(default_factory=Silent)
+    """Shows how far things are."""
+    seconds_drawn: float = 0.0
+    """What an image of a picture took to draw; 0 where none was drawn yet."""
+    faults: list[int] = field(default_factory=list)
+    """The turns at which numbers were not finite, as far as they are one fault."""
 
     def __post_init__(self) -> None:
         self.writer = Writer(self.folder.checkpoints)
@@ -77,6 +90,11 @@ class Session:
         """What the run may spend."""
         return Budget(**self.config["budget"])
 
+    @property
+    def over(self) -> bool:
+        """Whether no turn is left: the budget is spent, or nothing better is expected."""
+        return self.spent >= 1.0 or ((trials := self._trials()) is not None and trials.done)
+
     def train(self) -> None:
         """Go to the end of the budget, rolling back a bounded number of times if a number is no longer finite."""
         hand_out(self.training)
@@ -84,15 +102,13 @@ class Session:
             run = self.settings.run
             self._tell(find_pace(self.recipe, self.training, self.batches, self.budget, run, say=self.say))
             self._note_sitting()
-            rollbacks = 0
             while True:
                 try:
                     return self._to_the_end(interrupts)
                 except NonFiniteError as error:
                     with self.crew.one_fate():
-                        self._roll_back(error, rollbacks)
+                        self._roll_back(error)
                     hand_out(self.training)
-                    rollbacks += 1
 
     def _note_sitting(self) -> None:
         """Note in ``config.json`` how the networks run in this sitting, unless nothing is left to train.
@@ -107,27 +123,40 @@ class Session:
         self.config["sittings"] = [*before, this]
         self.folder.write_config(self.config)
 
-    def _roll_back(self, error: NonFiniteError, rollbacks: int) -> None:
+    def _roll_back(self, error: NonFiniteError) -> None:
+        """Go back to the newest checkpoint with half the learning rate, and write that down at once.
+
+        Weights and images go back, time does not: a budget in minutes ends when it was to end. What was learned of the
+        fault is in the checkpoint, so that a run that is stopped now does not meet it again.
+        """
+        began, seconds, turns = time.perf_counter(), self.training.progress.seconds, self.training.progress.turns
         fault = {"player": error.player, "losses": error.losses, "images": error.images}
         fault["batch"] = self.store.names(error.indices)
         replace_durably(self.folder.nonfinite, json.dumps(fault, indent=1).encode())
         saved, _ = checkpoints.newest(self.folder.checkpoints)
-        if rollbacks == MOST_ROLLBACKS or saved is None:
-            raise CardiganError(
-                f"{error} It was rolled back {rollbacks} times with half the learning rate, without help. The images "
-                f"of the batch are named in {self.folder.nonfinite}."
-            ) from error
+        faults = self.faults if self.faults and turns - max(self.faults) <= CALM else []
         scale = self.training.rate_scale / 2
+        if saved is None or len(faults) == MOST_ROLLBACKS or scale < LEAST_SCALE:
+            raise CardiganError(
+                f"{error} It was rolled back {len(faults)} times within {CALM:,} turns, and {2 * scale:.3g} of the "
+                f"learning rate that is set is left, without help. The images of the batch are named in "
+                f"{self.folder.nonfinite}. The same command with --resume and other settings goes on from the last "
+                f"checkpoint."
+            ) from error
         self.go_back(saved)
-        self.training.rate_scale = scale  # of the failed attempt, not of the checkpoint: each try is calmer
+        # Of the failed attempt, not of the checkpoint: each try is calmer.
+        self.training.rate_scale, self.faults = scale, [*faults, turns]
         text = f"{error} Rolled back to {saved.step:,} turns, learning rate halved."
         self.folder.add_event(text, images=error.images)
         self.say(text)
+        self.training.progress.seconds = seconds + time.perf_counter() - began
+        self.save()
 
     def go_back(self, saved: checkpoints.Checkpoint) -> None:
         """To where a checkpoint was taken."""
         checkpoints.restore(self.training, saved)
         self.stage, self.saved = saved.state.get("stage", ""), saved.state["images"]
+        self.faults = list(saved.state.get("faults", ()))
 
     def _to_the_end(self, interrupts: Interrupts) -> None:
         run, images = self.settings.run, self.training.progress.images
@@ -138,12 +167,14 @@ class Session:
         saved_at, record = time.monotonic(), None
         with ExitStack() as stack:
             stack.callback(self._settle)
-            bar = stack.enter_context(display("training", shown=not self.quiet))
+            self.bar = bar = stack.enter_context(display("training", shown=not self.quiet))
             board = TensorBoardWriter(self.folder.path / "tensorboard", images=images) if run.tensorboard else None
             if board:
                 stack.callback(board.close)
             stack.callback(snapshots.settle)
             self._look(snapshots)
+            if trials and self.seconds_drawn:
+                trials.expect(self.seconds_drawn)
             for record in () if self._agree(trials).done else self._turns():
                 if line := records.see(record):
                     bar.show(min(self.spent, 1.0), sentence(line, remaining=self._remaining()))
@@ -192,11 +223,17 @@ class Session:
             stored={int(path.parent.name) for path in self.folder.best.glob("[0-9]*/config.json")},
         )
 
+    @property
+    def _normalised_on(self) -> int:
+        """Images on which the published generator's normalisation is measured: fewer where few were trained on."""
+        return min(MOST_NORMALISED, max(MEASURED, self.training.progress.images // 16))
+
     def _measure(self, trials: Trials | None) -> None:
         """Measure the generator where that is due, and put it aside if it is worth keeping."""
         progress = self.training.progress
         if trials is None or not trials.due(progress) or not self.training.sound:
             return
+        self.bar.show(min(self.spent, 1.0), "scoring the generator")
         self.save()  # before the measurement, so that nobody can be set back behind it
         network = self.training.published(self.batches, images=SNAPSHOT_IMAGES)
         line = trials.take(network, progress, stage=self.stage, way=str(self.training.way))
@@ -224,7 +261,7 @@ class Session:
     def _snapshots(self) -> Snapshots:
         return Snapshots(
             self.folder.samples,
-            count=self.settings.run.snapshots,
+            count=self.settings.run.snapshots or affordable(self.budget.images),
             spent=self.spent,
             images=self.training.progress.images,
             seed=self.training.seed,
@@ -232,9 +269,19 @@ class Session:
         )
 
     def _look(self, snapshots: Snapshots) -> None:
-        if snapshots.due(self.spent) and self.training.sound:
-            network = self.training.published(self.batches, images=SNAPSHOT_IMAGES)
-            snapshots.take(network, images=self.training.progress.images)
+        """Draw a picture where that is due. Under a budget in minutes the first one tells how many are affordable."""
+        if not (snapshots.due(self.spent) and self.training.sound):
+            return
+        self.bar.show(min(self.spent, 1.0), "drawing a picture of what it has learned")
+        began = time.perf_counter()
+        network = self.training.published(self.batches, images=MEASURED)
+        snapshots.take(network, images=self.training.progress.images)
+        took = time.perf_counter() - began
+        self.seconds_drawn = self.seconds_drawn or took / (MEASURED + ROWS * ROWS)
+        if self.budget.minutes and self.settings.run.snapshots is None:
+            most = int(AFFORDABLE * 60 * self.budget.minutes / max(took, 1e-9))
+            if most < SNAPSHOTS:
+                snapshots.thin(most, self.spent)
 
     def _remaining(self) -> float:
         """Seconds to the end of the budget at the speed so far."""
@@ -248,7 +295,7 @@ class Session:
     def _start_saving(self) -> None:
         """Begin to write a checkpoint; training may go on meanwhile."""
         self._settle()
-        self.writer.start(self.training, {"version": __version__, "stage": self.stage})
+        self.writer.start(self.training, {"version": __version__, "stage": self.stage, "faults": self.faults})
 
     def _settle(self) -> None:
         """See the checkpoint that is being written to its end, if there is one."""
@@ -264,7 +311,14 @@ class Session:
         return Run(self.folder.path)
 
     def _finish(self) -> None:
-        network, trials, snapshots = self.training.published(self.batches), self._trials(), self._snapshots()
+        with display("publishing", shown=not self.quiet, every=0.0) as bar:
+            self._finish_showing(bar)
+        self.say(warning(self.folder))
+
+    def _finish_showing(self, bar: Display) -> None:
+        bar.show(0.0, "measuring and drawing the generator")
+        network = self.training.published(self.batches, images=self._normalised_on)
+        trials, snapshots = self._trials(), self._snapshots()
         images = self.training.progress.images
         snapshots.take(network, images=images)
         snapshots.settle()
@@ -275,11 +329,13 @@ class Session:
                 images = facts["images"]
             else:  # the same generator, though the discriminator may have gone on alone
                 images = trials.lines[-1]["images"]
+            bar.show(0.25, "scoring the generator that is kept")
             trials.confirm(network)
             self._tell(trials.verdict, once=False)
         self._publish(network, self.folder.generator, images=images)
+        bar.show(0.4, "drawing samples, looking for copies, writing the report")
         Run(self.folder.path).report()
-        self.say(warning(self.folder))
+        bar.show(1.0, "done")
 
     def _tell(self, text: str, *, once: bool = True) -> None:
         """Note something about the run, and say it; what was noted before is only said again if that is asked for."""

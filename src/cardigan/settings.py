@@ -19,8 +19,9 @@ class RunSettings:
 
     checkpoint_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
     """Seconds of training between checkpoints: what a crash can cost, and the time that one takes to write."""
-    snapshots: Annotated[int, Field(ge=1, le=1000)] = 24
-    """Pictures of the same latents through training."""
+    snapshots: Annotated[int | None, Field(ge=1, le=1000)] = None
+    """Pictures of the same latents through training. None leaves it to the budget: 24, less where that would take more
+    than 1 % of it."""
     trials: Annotated[int | None, Field(ge=0, le=1000)] = None
     """How often a generator that draws is scored while it trains, so that the best is kept; 0 for never, and then the
     last is kept. None leaves it to the budget: 10 times, less where that would take more than 3 % of it."""

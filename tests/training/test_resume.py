@@ -220,3 +220,30 @@ def test_without_any_one_counter_it_would_not_be_the_same(uninterrupted, tmp_pat
         )
     ]
     assert not all(weights)
+
+
+def test_a_rate_that_was_lowered_by_hand_is_kept(tmp_path):
+    """Where no schedule sets the rates, whoever sets them may stop and go on; under other settings, in proportion."""
+    store = Store.from_arrays(np.zeros((COUNT, 16, 16, 1), dtype=np.uint8))
+
+    def made(rate):
+        return Training(gan("dropout"), optimizers=Adam(rate), seed=1)
+
+    first = made(1e-3)
+    first.optimizers["generator"].param_groups[0]["lr"] = 1e-4
+    list(fit(first, batches(store, batch_size=BATCH), images=16))
+    checkpoint.save(tmp_path, first, {})
+    found, _ = checkpoint.newest(tmp_path)
+    rates = []
+    for rate in (1e-3, 2e-3):
+        second = made(rate)
+        checkpoint.restore(second, found)
+        list(fit(second, batches(store, batch_size=BATCH), images=32))
+        rates.append([second.optimizers[player].param_groups[0]["lr"] for player in ("generator", "discriminator")])
+    assert rates[0] == [1e-4, 1e-3]
+    assert rates[1] == pytest.approx([2e-4, 2e-3])
+    older = {**found.state}
+    del older["rates"]  # a checkpoint of an earlier version
+    third = made(1e-3)
+    checkpoint.restore(third, checkpoint.Checkpoint(found.folder, found.step, older, found.files))
+    assert third.optimizers["generator"].param_groups[0]["lr"] == 1e-3

@@ -33,6 +33,13 @@ def test_where_there_is_no_terminal_plain_lines_go_to_standard_error(no_terminal
     assert err == "training  25%  a quarter\ntraining 100%  all\n"
 
 
+def test_each_step_of_a_few_is_named_where_that_is_asked(no_terminal, capsys):
+    with display("publishing", every=0.0) as bar:
+        bar.show(0.0, "drawing")
+        bar.show(0.5, "writing")
+    assert capsys.readouterr().err == "publishing   0%  drawing\npublishing  50%  writing\n"
+
+
 def test_a_plain_line_comes_when_the_last_one_is_old(no_terminal, capsys, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])

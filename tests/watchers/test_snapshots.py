@@ -9,7 +9,7 @@ from PIL import Image
 from cardigan import models
 from cardigan.sample import draw, latents_for
 from cardigan.watchers import snapshots as snapshots_module
-from cardigan.watchers.snapshots import ROWS, Snapshots, layout
+from cardigan.watchers.snapshots import DRAWN, MEASURED, ROWS, SNAPSHOTS, Snapshots, affordable, layout
 
 
 def taken(snapshots, moments):
@@ -33,6 +33,24 @@ def test_moments_that_were_passed_over_are_taken_once(tmp_path):
 def test_a_resumed_run_goes_on_with_the_moments_that_are_left(tmp_path):
     snapshots = Snapshots(tmp_path, count=4, spent=0.25, images=64)
     assert taken(snapshots, [place / 1000 for place in range(250, 1001)]) == [0.563]
+
+
+def test_fewer_are_taken_where_they_take_long(tmp_path):
+    moments = [place / 1000 for place in range(1001)]
+    snapshots = Snapshots(tmp_path, count=24)
+    assert snapshots.due(0.0)
+    snapshots.thin(4, 0.0)
+    assert taken(snapshots, moments) == [0.063, 0.25, 0.563]
+    snapshots.thin(0, 0.0)
+    assert taken(snapshots, moments) == []
+    assert taken(Snapshots(tmp_path, count=0), moments) == []
+
+
+def test_pictures_draw_no_more_than_their_share_of_a_budget_in_images():
+    for images in (1, 64, 2_559, 2_560, 20_000, 61_440, 10**7):
+        count = affordable(images)
+        assert count * (MEASURED + ROWS * ROWS) <= DRAWN * images
+        assert count == SNAPSHOTS or (count + 1) * (MEASURED + ROWS * ROWS) > DRAWN * images
 
 
 def test_a_resumed_run_removes_the_pictures_beyond_it(tmp_path):

@@ -19,6 +19,7 @@ from cardigan.data.scan import Scan
 from cardigan.data.store import Store, fingerprint
 from cardigan.data.words import printable
 from cardigan.errors import CardiganError
+from cardigan.paths import path_of
 
 FORMAT = 4
 """Part of every store's name: raise it when the same source would give another store."""
@@ -32,7 +33,7 @@ def cache_folder(cache: str | Path | None) -> Path:
     if cache is None:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         cache = os.environ.get("CARDIGAN_CACHE") or Path(base) / "cardigan"
-    return Path(cache).expanduser()
+    return path_of(cache)
 
 
 def check_writable(root: Path) -> None:

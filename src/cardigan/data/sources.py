@@ -23,6 +23,7 @@ from cardigan.data.items import Item, Source
 from cardigan.data.options import DEFAULTS, DataSettings
 from cardigan.data.words import first, printable
 from cardigan.errors import CardiganError
+from cardigan.paths import path_of
 
 __all__ = ["Item", "Source", "called", "open_source", "pattern"]
 
@@ -128,7 +129,7 @@ def open_source(text: Any, settings: DataSettings = DEFAULTS) -> Source:
         return data_set(rest, folder=kind == "imagefolder", settings=settings)
     if str(text).startswith("file://"):
         text = rest.removeprefix("//").removeprefix("localhost")
-    path = Path(text).expanduser()
+    path = path_of(text)
     try:
         mode = path.stat().st_mode
     except PermissionError as problem:

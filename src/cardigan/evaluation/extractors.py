@@ -17,6 +17,7 @@ from cardigan.evaluation.extractors_classifier import from_file, own_classifier
 from cardigan.evaluation.extractors_contract import Extractor, Pixels, Seen, check
 from cardigan.evaluation.extractors_network import dinov2, from_features
 from cardigan.evaluation.inception import inception
+from cardigan.paths import expanded
 
 __all__ = ["Extractor", "Seen", "default_extractor", "extractor", "own_classifier"]
 
@@ -63,6 +64,7 @@ def extractor(
         >>> extractor("gradients").width
         440
     """
+    (text,) = expanded([text])
     kind, equals, path = text.partition("=")
     if kind in ("inception", "inception-legacy", "dinov2"):
         if bool(equals) != bool(path):

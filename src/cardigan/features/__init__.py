@@ -15,6 +15,7 @@ from torch import nn
 from cardigan.errors import CardiganError
 from cardigan.features import classifier, timm_backbone
 from cardigan.features._contract import Features, pooled, weights_digest, with_channels
+from cardigan.paths import expanded
 from cardigan.randomness import seeded
 
 __all__ = ["Features", "load", "pooled", "weights_digest", "with_channels"]
@@ -56,6 +57,7 @@ def load(text: str) -> Features:
         >>> features.widths, features.strides
         ((4, 8), (1, 2))
     """
+    (text,) = expanded([text])
     # Recipes may be built without weights, on the device "meta", just to check them; an extractor has weights or fails.
     with torch.device("cpu"), seeded(0, "features"):
         if text.startswith("timm:"):

@@ -6,7 +6,7 @@ number is finite *before* a weight moves, steps the player's own optimizer, upda
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
@@ -321,6 +321,7 @@ def fit(
     schedule: Schedule | None = None,
     part: tuple[float, float] = (0.0, 1.0),
     since: float | None = None,
+    place: Callable[[Progress], float] | None = None,
     **settings: Any,
 ) -> Iterator[StepRecord]:
     """Train, one turn after the other, until the budget is spent; an ordinary ``for`` body watches.
@@ -341,6 +342,7 @@ def fit(
             clock stands and stops at the end of the stage.
         since: the clock's reading, in images or in seconds, at which the budget began; None: now. 0 takes the budget
             for that of the whole training, which a resumed one has spent a part of.
+        place: where in the budget a clock stands, 0 to 1; None takes the share that is spent.
         **settings: of :class:`Training`, when ``gan`` is a GAN; the same in each call.
 
     Yields:
@@ -377,7 +379,7 @@ def fit(
         check_not_negative("since", since, of="fit", instead=0)
     training = _training_of(gan, settings)
     training.gan.check()
-    return _turns_of(training, batches, turns or alternate(), images, seconds, schedule, part, since)
+    return _turns_of(training, batches, turns or alternate(), images, seconds, schedule, part, since, place)
 
 
 def _training_of(gan: GAN | Training, settings: dict[str, Any]) -> Training:
@@ -411,6 +413,7 @@ def _turns_of(
     schedule: Schedule | None,
     part: tuple[float, float],
     since: float | None,
+    place: Callable[[Progress], float] | None,
 ) -> Iterator[StepRecord]:
     """Every turn of :func:`fit`."""
     progress = training.progress
@@ -418,12 +421,12 @@ def _turns_of(
     if since is None:
         since = progress.seconds if images is None else progress.images
 
-    def spent() -> float:
+    def spent(progress: Progress) -> float:
         return (progress.seconds - since) / (seconds or 1) if images is None else (progress.images - since) / images
 
-    start, end = part
+    place, (start, end) = place or spent, part
     seen: Batches = Probed(batches, training.gan, training.arithmetic, training.seed)
-    while (now := spent()) < end:
+    while (now := place(progress)) < end:
         if schedule is not None:
             training.set_rates(schedule(max((now - start) / (end - start), 0.0)))
         record = training.turn(seen, turns)

@@ -55,6 +55,10 @@ def capture(training: Training) -> tuple[dict[str, dict[str, Tensor]], dict[str,
         "average_images": training.average.images,
         "rate_scale": training.rate_scale,
         "streams": STREAMS,
+        "rates": {
+            player: [[group["lr"], full] for group, full in zip(groups, training.full_rates[player], strict=True)]
+            for player, groups in ((player, training.optimizers[player].param_groups) for player in PLAYERS)
+        },
         "optimizers": {player: type(training.optimizers[player]).__name__ for player in PLAYERS},
     }
     if isinstance(training.gan.augment, nn.Module):
@@ -106,6 +110,7 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
         optimizer.load_state_dict({"state": packed, "param_groups": optimizer.state_dict()["param_groups"]})
     training.average.images = state["average_images"]
     training.rate_scale = state["rate_scale"]
+    _put_back_rates(training, state.get("rates", {}))
     smoothed: dict[Player, Tensor | float] = {
         player: torch.tensor(value, device=training.device) for player, value in state["smoothed"].items()
     }
@@ -119,6 +124,18 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
         smoothed=smoothed,
     )
     progress.__dict__.update(saved.__dict__)
+
+
+def _put_back_rates(training: Training, saved: dict[Player, list[list[float]]]) -> None:
+    """The learning rates as they were, also where somebody lowered them by hand; none in checkpoints of before.
+
+    Where a training was made with other settings, a rate is the same share of what is set now.
+    """
+    for player, rates in saved.items():
+        groups, fulls = training.optimizers[player].param_groups, training.full_rates[player]
+        if len(rates) == len(groups):
+            for group, full, (rate, was) in zip(groups, fulls, rates, strict=True):
+                group["lr"] = rate if full == was or not was else full * rate / was
 
 
 def _check_shapes(name: str, mine: dict[str, Tensor], saved: dict[str, Tensor]) -> None:

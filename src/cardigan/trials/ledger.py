@@ -36,6 +36,11 @@ class Exam(Protocol):
         """Whether measurements, which tell how long they "took", are spread out where they take too long."""
         ...
 
+    @property
+    def count(self) -> int:
+        """Images that are drawn for a measurement."""
+        ...
+
     def course(self, stages: Sequence[Stage]) -> tuple[Stage, ...]:
         """The recipe's stages with as many trials as there are to be."""
         ...
@@ -80,10 +85,14 @@ class Budget:
     Args:
         images: drawn from the data.
         minutes: of training.
+        since: where a run that was given another budget went on: images, seconds, and the place in the recipe's
+            course. From there the rest of the course is spread over the rest of the budget. None for a run whose
+            course is spread over the whole budget.
     """
 
     images: int | None
     minutes: float | None
+    since: Sequence[float] | None = None
 
     def share(self, *, images: int, seconds: float) -> float:
         """The share of it that is spent, 0 to 1 and a little beyond.
@@ -94,6 +103,22 @@ class Budget:
         """
         return images / self.images if self.images else seconds / (60 * (self.minutes or 0.0))
 
+    def place(self, *, images: int, seconds: float) -> float:
+        """The place in the recipe's course, which decides the stage and the learning rate; 1 where it ends.
+
+        Example:
+            >>> Budget(200, None).place(images=50, seconds=0.0)
+            0.25
+            >>> longer = Budget(400, None, since=(200, 9.0, 0.5))
+            >>> [longer.place(images=images, seconds=0.0) for images in (100, 200, 300, 400)]
+            [0.5, 0.5, 0.75, 1.0]
+        """
+        if self.since is None:
+            return self.share(images=images, seconds=seconds)
+        now, (before, clock, place) = (images if self.images else seconds), self.since
+        end, start = (self.images, before) if self.images else (60 * (self.minutes or 0.0), clock)
+        return 1.0 if now >= end else 1.0 - (1.0 - place) * min((end - now) / (end - start), 1.0)
+
 
 class Trials:
     """The measurements of one run, kept in ``trials.jsonl``.
@@ -102,8 +127,7 @@ class Trials:
         path: of the file.
         exam: what is measured.
         stages: of the recipe. The exam says how often each is measured; the generators of the last one compete.
-        budget: of the run. Where there are several stages, under another budget than before the generators of the last
-            one begin to compete anew.
+        budget: of the run. Generators that were measured under an earlier budget go on competing.
         images: where the run stands; measurements beyond it are dropped.
         stored: images seen by the generators of the last stage that are put aside; if the best is not among them, that
             stage's measurements are dropped.
@@ -122,20 +146,14 @@ class Trials:
         self.path, self.exam, self.budget, course = path, exam, budget, exam.course(stages)
         self._last_stage = course[-1].name if len(course) > 1 else None
         found = [line for line in read_lines(path) if line.keys() >= KEYS and exam.knows(line)]
-        now = [budget.images, budget.minutes]
-        self.lines = [
-            line
-            for line in found
-            if line["images"] <= images
-            and not line.get(AGAIN)
-            and (line["budget"] == now or len(course) == 1 or not self.is_last(line["stage"]))
-        ]
+        self.lines = [line for line in found if line["images"] <= images and not line.get(AGAIN)]
         if self.kept and self.kept["images"] not in stored:
             self.lines = [line for line in self.lines if not self.is_last(line["stage"])]
         self._confirmed = next((line for line in reversed(found) if line.get(AGAIN)), None)
         told = "".join(map(_text, [*self.lines, *([self.again] if self.again else [])]))
         if path.exists() and path.read_text(encoding="utf-8") != told:  # a line cut short goes too
             replace_durably(path, told.encode())
+        self._expected = 0.0
         starts = [0.0, *(stage.until for stage in course)]
         measured = self._share(self.lines[-1]) if self.lines else -1.0
         planned = [
@@ -149,6 +167,11 @@ class Trials:
         """Whether the generator is to be measured; one that has not moved since is not measured again."""
         moved = not self.lines or progress.steps["generator"] > self.lines[-1]["steps"]
         return moved and bool(self._moments) and self._spent(progress) >= self._moments[0]
+
+    def expect(self, seconds: float) -> None:
+        """Say what drawing an image takes: where that is long, less is measured, or nothing."""
+        self._expected = seconds * self.exam.count
+        self._moments = self._spared(self._moments)
 
     def is_last(self, stage: str) -> bool:
         """Whether it is the stage whose generators compete."""
@@ -214,8 +237,10 @@ class Trials:
 
     @property
     def done(self) -> bool:
-        """Whether the rule expects nothing better."""
-        return self.exam.done(*self._sides())
+        """Whether the rule expects nothing better, of all measurements and of those under the present budget."""
+        before, last = self._sides()
+        now = [self.budget.images, self.budget.minutes]
+        return all(self.exam.done(before, some) for some in (last, [line for line in last if line["budget"] == now]))
 
     @property
     def warning(self) -> str:
@@ -228,10 +253,10 @@ class Trials:
         return self.exam.verdict(*self._sides(), self.again) if self.lines else ""
 
     def _spent(self, progress: Progress) -> float:
-        return self.budget.share(images=progress.images, seconds=progress.seconds)
+        return self.budget.place(images=progress.images, seconds=progress.seconds)
 
     def _share(self, line: Line) -> float:
-        return self.budget.share(images=line["images"], seconds=line["seconds"])
+        return self.budget.place(images=line["images"], seconds=line["seconds"])
 
     def _spared(self, planned: list[float]) -> list[float]:
         """The moments to measure at, less of them where the first measurement took too long for so many.
@@ -239,12 +264,14 @@ class Trials:
         Under a budget in images they stay, for what comes of such a run must not depend on the machine's speed.
         """
         first = next((line for line in self.lines if line.get("took")), None)
-        if first is None or not self.exam.sparing or self.budget.minutes is None:
+        took = first["took"] if first else self._expected
+        if not took or not self.exam.sparing or self.budget.minutes is None:
             return planned
-        start, count = self._share(first), int(AFFORDABLE * 60 * self.budget.minutes / first["took"]) - 1
+        start, count = self._share(first) if first else 0.0, int(AFFORDABLE * 60 * self.budget.minutes / took)
+        count = max(count - 1, 1) if first else count
         if count >= sum(moment > start for moment in planned):
             return planned
-        return list(moments(start, 1.0, max(count, 1))) if start < 1.0 else []
+        return list(moments(start, 1.0, count)) if start < 1.0 else []
 
     def _sides(self) -> tuple[list[Line], list[Line]]:
         """What was measured before the last stage, and in it."""

@@ -66,6 +66,11 @@ class Restored:
     rule: Compromise
     sparing = False
 
+    @property
+    def count(self) -> int:
+        """Pieces that are restored."""
+        return len(self.held_out.true)
+
     def course(self, stages: Sequence[Stage]) -> tuple[Stage, ...]:
         """As the recipe has it."""
         return tuple(stages)

@@ -31,15 +31,20 @@ class Silent:
 
 
 class Plain:
-    """One line now and then, on standard error, for logs."""
+    """One line now and then, on standard error, for logs.
 
-    def __init__(self, title: str) -> None:
-        self.title, self.due = title, 0.0
+    Args:
+        title: at the beginning of each line.
+        every: seconds between lines.
+    """
+
+    def __init__(self, title: str, every: float = PLAIN_INTERVAL) -> None:
+        self.title, self.every, self.due = title, every, 0.0
 
     def show(self, done: float, text: str) -> None:
         """Print a line when the last one is old enough, or when all is done."""
         if time.monotonic() >= self.due or done >= 1.0:
-            self.due = time.monotonic() + PLAIN_INTERVAL
+            self.due = time.monotonic() + self.every
             with suppress(OSError):  # nobody listens any more; training goes on
                 print(f"{self.title} {done:4.0%}  {text}", file=sys.stderr, flush=True)  # noqa: T201
 
@@ -57,8 +62,13 @@ class Bar:
 
 
 @contextmanager
-def display(title: str, *, shown: bool = True) -> Iterator[Display]:
+def display(title: str, *, shown: bool = True, every: float = PLAIN_INTERVAL) -> Iterator[Display]:
     """The display that suits where standard error goes.
+
+    Args:
+        title: what is being done.
+        shown: false shows nothing.
+        every: seconds between lines where there is no terminal; 0 for each that there is.
 
     Example:
         >>> with display("training", shown=False) as bar:
@@ -68,7 +78,7 @@ def display(title: str, *, shown: bool = True) -> Iterator[Display]:
     if not shown:
         yield Silent()
     elif not console.is_terminal or console.is_dumb_terminal:
-        yield Plain(title)
+        yield Plain(title, every)
     else:
         columns = [
             TextColumn("{task.description}"),

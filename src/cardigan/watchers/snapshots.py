@@ -11,9 +11,31 @@ from cardigan.contracts import GeneratorNetwork
 from cardigan.report.grids import grid, save_png
 from cardigan.sample import draw, latents_for
 
+SNAPSHOTS = 24
+"""Pictures over a budget, where it affords them."""
+AFFORDABLE = 0.01
+"""The share of a budget that pictures may take."""
+DRAWN = 5 * AFFORDABLE
+"""Images, as a share of a budget in images, that all pictures together may draw: drawing one takes up to a fifth of
+training on one."""
+MEASURED = 64
+"""Images on which the normalisation of a pictured generator is measured; the published model takes more."""
 ROWS = 8
 RESTORED_COLUMNS = 4
 """Restored pictures are fewer and larger than drawn ones, for details matter."""
+
+
+def affordable(images: int | None) -> int:
+    """How many pictures a budget in images affords, so that two runs of one seed are pictured alike.
+
+    Args:
+        images: the budget; None for one in minutes, whose pictures become fewer once one was timed.
+
+    Example:
+        >>> [affordable(images) for images in (64, 20_000, 200_000, None)]
+        [0, 7, 24, 24]
+    """
+    return SNAPSHOTS if images is None else min(SNAPSHOTS, int(DRAWN * images / (MEASURED + ROWS * ROWS)))
 
 
 class Snapshots:
@@ -47,7 +69,12 @@ class Snapshots:
         self._pending: Future[Path] | None = None
         self._moments = [(place / count) ** 2 for place in range(count)]
         if images:
-            self._moments = [moment for moment in self._moments if moment > spent]
+            self.thin(count, spent)
+
+    def thin(self, count: int, spent: float) -> None:
+        """Take no more than ``count`` over the whole budget, of which a share is spent."""
+        planned = [(place / count) ** 2 for place in range(count)]
+        self._moments = [moment for moment in planned if moment > spent]
 
     def due(self, spent: float) -> bool:
         """Whether it is time for the next one; asking counts as taking it."""
