@@ -160,7 +160,8 @@ ALLOWED = {
     | {"folder", "metrics", "data.holding", "data.store", "data.verdicts", "report.copying", "report.grids"},
     "contents": LEAVES | {"copies", "cost", "data.words", "evaluation.shown", "folder", "report.page", "sample"},
     "runs": LEAVES
-    | {"contents", "folder", "report.page", "request", "sample", "restoring", "picture_files", "data.degrade"},
+    | {"contents", "folder", "report.page", "request", "sample", "restoring", "picture_files", "data.degrade"}
+    | {"recipes", "settings", "training"},
     "judge": LEAVES
     | {"judge", "folder", "metrics.proportions", "data.holding", "report.grids", "report.pictures", "runs"},
     "scoring": {"errors", "paths", "randomness", "data", "evaluation", "folder", "runs", "settings", "_version"},

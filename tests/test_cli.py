@@ -1,6 +1,7 @@
 """The command line: a mistake ends with its message on standard error and exit code 2, and leaves nothing behind."""
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -347,6 +348,60 @@ def test_sample_writes_numbered_pictures(capsys, run, here):
         assert picture.size == (16, 16)
     cli.main(["sample", str(run), "--count", "1"])
     assert [path.name for path in (run / "drawn").iterdir()] == ["seed0-00000.png"]
+    cli.main(["sample", str(run), "--count", "1", "--truncation", "0.5"])
+    assert (run / "drawn" / "seed0-truncation0.5-00000.png").exists()
+
+
+def test_images_of_two_generators_are_not_mixed(capsys, run, here):
+    cli.main(["sample", str(run), "--count", "2"])
+    before = (run / "drawn" / "seed0-00000.png").read_bytes()
+    cli.main(["train", "digits", *TINY, "--images", "512", "--out", str(run), "--resume"])
+    capsys.readouterr()
+    cli.main(["sample", str(run), "--count", "1"])
+    said = capsys.readouterr()
+    assert said.out == f"1 image in {run / 'drawn-2'}\n"
+    assert said.err == f"{run / 'drawn'} holds images of another generator, so these are in a new folder.\n"
+    assert (run / "drawn" / "seed0-00000.png").read_bytes() == before
+    told = failure(capsys, "sample", run, "--count", "1", "--seed", "5", "--out", run / "drawn")
+    assert told == (
+        f"{run / 'drawn'} holds images of another generator, so nothing was written. Choose another --out, such as "
+        f"--out {run / 'drawn-2'}"
+    )
+    cli.main(["sample", str(run), "--count", "2"])  # the same generator, the same images
+    assert sorted(path.name for path in (run / "drawn-2").iterdir()) == ["seed0-00000.png", "seed0-00001.png"]
+
+
+def test_a_picture_of_the_users_is_not_written_over(capsys, run, here):
+    (here / "mine").mkdir()
+    Image.new("L", (4, 4)).save(here / "mine" / "seed0-00000.png")
+    before = contents(here)
+    assert "mine holds images of another generator" in failure(capsys, "sample", run, "--count", "1", "--out", "mine")
+    assert contents(here) == before
+
+
+def test_many_images_show_how_far_they_are(capsys, run, here):
+    cli.main(["sample", str(run), "--count", "300", "--out", "many"])
+    assert "drawing  100%  300 of 300 images" in capsys.readouterr().err
+    assert len(list((here / "many").iterdir())) == 300
+
+
+def test_a_generator_alone_is_sampled(capsys, run, here):
+    shutil.copytree(run / "generator", here / "friend")
+    cli.main(["sample", "friend", "--count", "1"])
+    assert capsys.readouterr().out == "1 image in friend/drawn\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437"])
+def test_an_old_console_shows_what_it_can(here, encoding):
+    folder = here / "\u732b \u00fcber"
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+        Image.new("L", (16, 16), 90).save(folder / name / "1.png")
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    words = [sys.executable, "-m", "cardigan", "scan", str(folder)]
+    done = subprocess.run(words, env=environment, capture_output=True, check=False)
+    assert b"Traceback" not in done.stderr
+    assert b"?" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import socket
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -97,11 +100,11 @@ def test_names_go_before_numbers(conditional, tmp_path):
 
 
 def test_without_a_label_classes_come_as_often_as_in_the_data(conditional):
-    labels = conditional._labels(2000, seed=0, label=None)
+    labels = conditional._labels(conditional.facts, 2000, seed=0, label=None)
     counts = Counter(labels.tolist())
     for number, share in enumerate((40 / 64, 16 / 64, 8 / 64)):
         assert abs(counts[number] - 2000 * share) < 5 * (2000 * share * (1 - share)) ** 0.5
-    assert torch.equal(labels[:9], conditional._labels(9, seed=0, label=None))
+    assert torch.equal(labels[:9], conditional._labels(conditional.facts, 9, seed=0, label=None))
     weights = torch.tensor([40.0, 16.0, 8.0])
     assert labels[5] == torch.multinomial(weights, 1, generator=stream(0, "sample labels", 5))
     assert np.array_equal(conditional.sample(20)[:7], conditional.sample(7))
@@ -110,7 +113,7 @@ def test_without_a_label_classes_come_as_often_as_in_the_data(conditional):
 def test_the_labels_of_a_draw_are_those_that_were_drawn(conditional):
     labels = conditional.labels(9, seed=2)
     assert (labels.dtype, labels.shape) == (np.int64, (9,))
-    assert labels.tolist() == conditional._labels(9, seed=2, label=None).tolist()
+    assert labels.tolist() == conditional._labels(conditional.facts, 9, seed=2, label=None).tolist()
     drawn = conditional.sample(9, seed=2)
     assert np.array_equal(drawn[4], conditional.sample(5, seed=2, label=int(labels[4]))[4])
 
@@ -226,14 +229,98 @@ def test_a_folder_that_is_no_run(tmp_path):
     assert "is not a run" in message(lambda: load(tmp_path / "absent"))
 
 
-def test_an_unfinished_run_says_what_to_do(plain, tmp_path):
+def test_a_run_that_trained_nothing_says_what_to_do(plain, tmp_path):
     out = Path(shutil.copytree(plain.path, tmp_path / "run"))
     shutil.rmtree(out / "generator")
+    shutil.rmtree(out / "checkpoints")
     run = load(out)
     for action in (lambda: run.sample(1), run.report, lambda: run.generator, lambda: run.classes):
-        told = message(action)
-        assert f"{out} has no generator yet: training has not finished. Run its train command again" in told
+        assert message(action) == (
+            f"{out} has no generator yet: nothing was trained. Run its train command again: {run.config['command']} "
+            f"--out {out}"
+        )
     assert run.records  # what is there can be looked at
+
+
+@pytest.mark.parametrize("kind", ["plain", "conditional"])
+def test_an_unfinished_run_draws_from_the_average_of_its_newest_checkpoint(kind, tmp_path, request):
+    """It is the generator that was published at that very moment."""
+    finished = request.getfixturevalue(kind)
+    out = Path(shutil.copytree(finished.path, tmp_path / "run"))
+    shutil.rmtree(out / "generator")
+    run = load(out)
+    published, averaged = finished.generator.state_dict(), plain_state(run.generator, finished.generator)
+    for name, value in published.items():
+        # Without classes all is drawn as at the end of a run; classes are drawn by lot and not from the data.
+        near = 0.3 if "running" in name and finished.classes else 1e-5
+        assert torch.allclose(averaged[name].float(), value.float(), rtol=near, atol=near), name
+    assert not run.generator.training
+    assert run.facts["images"] == finished.facts["images"] == 96
+    assert run.classes == finished.classes
+    assert np.array_equal(run.sample(3), load(out).sample(3))
+    assert run.remark == (
+        f"{out} has not finished training: its generator is the newest average, after 96 images. To go on: "
+        f"{run.config['command']} --out {out}"
+    )
+    assert run.report().exists()
+    assert finished.remark == ""
+
+
+def plain_state(network, template):
+    modules = dict(network.named_modules())
+    return {name: getattr(modules[name.rpartition(".")[0]], name.rpartition(".")[2]) for name in template.state_dict()}
+
+
+def test_the_best_so_far_comes_before_the_newest_average(plain, tmp_path):
+    out = Path(shutil.copytree(plain.path, tmp_path / "run"))
+    (out / "best").mkdir()
+    (out / "generator").rename(out / "best" / "48")
+    run = load(out)
+    assert np.array_equal(run.sample(2), plain.sample(2))
+    assert ": its generator is the best so far, after 96 images." in run.remark
+
+
+def test_a_run_that_is_training_says_so(plain, tmp_path):
+    out = Path(shutil.copytree(plain.path, tmp_path / "run"))
+    holder = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    lock = {"pid": holder.pid, "host": socket.gethostname(), "since": 0.0, "process": "another"}
+    (out / ".lock").write_text(json.dumps(lock), encoding="utf-8")
+    try:
+        assert (
+            load(out).remark == f"{out} is still training: its generator is the one published before, after 96 images."
+        )
+    finally:
+        holder.kill()
+        holder.wait()
+    assert load(out).remark == ""
+
+
+def test_a_generator_alone_draws_as_its_run(plain, tmp_path):
+    alone = load(shutil.copytree(plain.path / "generator", tmp_path / "friend"))
+    assert not isinstance(alone, Run)
+    assert np.array_equal(alone.sample(3, seed=4), plain.sample(3, seed=4))
+    assert alone.remark == ""
+    assert message(lambda: Run(alone.path)) == (
+        f"{alone.path} is a generator alone, and this needs its whole run. Name the run's folder, or draw images: "
+        f"cardigan sample {alone.path} --count 3000 --out drawn"
+    )
+
+
+def test_a_restoring_generator_alone_has_no_faithful_twin(tmp_path):
+    network = unet.Generator(size=16, channels=3, width=2, levels=1, blocks=1)
+    publish(network, tmp_path / "model", facts={"classes": {}, "degrade": "noise10"})
+    alone = load(tmp_path / "model")
+    assert alone.restore(np.zeros((16, 16, 3), np.uint8)).shape == (16, 16, 3)
+    assert message(lambda: alone.restore(np.zeros((16, 16, 3), np.uint8), faithful=True)) == (
+        f"{tmp_path / 'model'} is a generator alone. Only its whole run can restore with --faithful."
+    )
+
+
+def test_blocks_are_the_images_of_one_draw(conditional):
+    blocks = list(conditional.samples(150, seed=3))
+    assert [len(block) for block in blocks] == [64, 64, 22]
+    assert np.array_equal(np.concatenate(blocks), conditional.sample(150, seed=3))
+    assert "must not be negative" in message(lambda: conditional.samples(-1))
 
 
 def test_a_damaged_model_in_a_run(plain, tmp_path):

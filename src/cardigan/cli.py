@@ -17,7 +17,10 @@ from cardigan.place import tells, told
 from cardigan.tuning import tune_process
 
 if TYPE_CHECKING:
-    from cardigan.runs import Run
+    from cardigan.runs import Model, Run
+
+PROGRESS_FROM = 256
+"""Images from which drawing shows how far it is."""
 
 app = App(
     name="cardigan",
@@ -110,7 +113,7 @@ def sample(
     Parameters
     ----------
     run
-        The run's folder.
+        The run's folder, or its generator/ alone.
     count
         How many.
     seed
@@ -120,21 +123,32 @@ def sample(
     truncation
         Below 1: less variety, fewer failures.
     out
-        Where to; RUN/drawn if left out.
+        Where to; RUN/drawn if left out, or RUN/drawn-2 where that has images of another generator.
     """
-    from cardigan.report.grids import save_png
+    from cardigan.data.words import counted
+    from cardigan.picture_files import folder_for, save_samples
     from cardigan.runs import load
+    from cardigan.watchers.progress import display
 
-    pictures = load(run).sample(count, seed=seed, label=label, truncation=truncation)
-    folder = out or run / "drawn"
-    prefix = f"seed{seed}-" if label is None else f"{arguments.slug(label)}-seed{seed}-"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for place, picture in enumerate(pictures):
-            save_png(picture, folder / f"{prefix}{place:05d}.png")
-    except OSError as error:
-        raise CardiganError(f"Cannot write to {folder}: {error.strerror or error}. Choose another --out.") from error
-    print(f"{count} images in {folder}")  # noqa: T201
+    opened = load(run)
+    blocks = opened.samples(count, seed=seed, label=label, truncation=truncation)
+    _remark(opened)
+    told = [] if label is None else [arguments.slug(label)]
+    prefix = "-".join([*told, f"seed{seed}", *([] if truncation == 1.0 else [f"truncation{truncation:g}"])])
+    names, generator = [f"{prefix}-{place:05d}.png" for place in range(count)], opened.facts["sha256"]
+    wanted = out or run / "drawn"
+    folder = folder_for(wanted, names, generator=generator, chosen=out is not None)
+    with display("drawing ", shown=count > PROGRESS_FROM) as bar:
+        save_samples(
+            blocks,
+            names,
+            folder,
+            generator=generator,
+            on_saved=lambda done: bar.show(done / count, f"{done:,} of {count:,} images"),
+        )
+    if folder != wanted:
+        print(f"{wanted} holds images of another generator, so these are in a new folder.", file=sys.stderr)  # noqa: T201
+    print(f"{counted(count, 'image')} in {folder}")  # noqa: T201
 
 
 @app.command
@@ -179,6 +193,7 @@ def restore(
     reading, wrong = resolve_data(arguments.pairs(set_ or []))
     if reading is None:
         raise CardiganError("\n".join(wrong))
+    _remark(opened)
     with display("restoring") as bar:
         done, problems = change_files(
             lambda pixels, on_tile: opened.restore(pixels, on_tile=on_tile, **settings),
@@ -186,7 +201,7 @@ def restore(
             folder,
             on_progress=bar.show,
             settings=reading,
-            span=parsed(opened.config["data"].get("value_range") or ""),
+            span=parsed(opened.value_range),
         )
     if done:
         print(f"{counted(len(done), 'image')} in {folder}")  # noqa: T201
@@ -208,9 +223,11 @@ def report(run: Path, /) -> None:
     run
         The run's folder.
     """
-    from cardigan.runs import load
+    from cardigan.runs import Run
 
-    print(load(run).report())  # noqa: T201
+    opened = Run(run)
+    _remark(opened)
+    print(opened.report())  # noqa: T201
 
 
 @app.command(name="recipes")
@@ -272,6 +289,12 @@ def scan(
 
 for _command in (evaluate, compare, judge):
     app.command(_command)
+
+
+def _remark(model: "Model") -> None:
+    """Say so where the generator is not one of a finished run."""
+    if model.remark:
+        print(model.remark, file=sys.stderr)  # noqa: T201
 
 
 def _closing(run: "Run") -> None:

@@ -172,6 +172,14 @@ class RunFolder:
             ) from error
         return missing
 
+    def in_use(self) -> bool:
+        """Whether a process is training here."""
+        try:
+            _refuse_if_held(self.path / LOCK_NAME, self.path)
+        except CardiganError:
+            return True
+        return False
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process.

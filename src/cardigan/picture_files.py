@@ -5,13 +5,14 @@ import io
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from cardigan.data.decode import ALPHA, BadImage, decode
@@ -26,6 +27,8 @@ from cardigan.report.grids import to_pillow, write_bytes
 Pixels = npt.NDArray[np.uint8]
 Change = Callable[[Pixels, Callable[[int, int], None]], Pixels]
 """Pixels, and what to call with the number of parts that are done and of all -> other pixels."""
+
+Saved = Callable[[int], None]
 
 SOFTWARE = "cardigan restore"
 """What a result says it was made by, in a text of its PNG file; nothing else is ever written over."""
@@ -271,3 +274,78 @@ def _images_in(folder: Path, out: Path) -> Iterator[Path]:
         result = own != folder.resolve() and own in path.resolve().parents
         if path.suffix.lower() in EXTENSIONS and not hidden and not result and path.is_file():
             yield path
+
+
+GENERATOR = "Generator"
+"""The text of a PNG file that names the generator that drew it, by the SHA-256 of its weights."""
+
+
+def save_samples(
+    blocks: Iterable[Pixels], names: Sequence[str], folder: Path, *, generator: str, on_saved: Saved
+) -> None:
+    """Write images as PNG files, each as soon as it is drawn.
+
+    Args:
+        blocks: of images, uint8 (N, H, W, C).
+        names: a file name for each image.
+        folder: where to; made if it is missing.
+        generator: the SHA-256 of the weights of the generator that drew them, which each file tells.
+        on_saved: called with the number of images that are written.
+
+    Raises:
+        CardiganError: if one cannot be written.
+    """
+    told = PngInfo()
+    told.add_text(GENERATOR, generator)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for place, pixels in enumerate(pixels for block in blocks for pixels in block):
+            buffer = io.BytesIO()
+            to_pillow(pixels).save(buffer, format="PNG", optimize=True, pnginfo=told)
+            write_bytes(buffer.getvalue(), folder / names[place])
+            on_saved(place + 1)
+    except OSError as error:
+        raise CardiganError(f"Cannot write to {folder}: {error.strerror or error}. Choose another --out.") from error
+
+
+def folder_for(folder: Path, names: Iterable[str], *, generator: str, chosen: bool) -> Path:
+    """A folder in which images of two generators are not mixed, and none is written over.
+
+    Args:
+        folder: where the images should go.
+        names: of the images to come.
+        generator: that draws them, by the SHA-256 of its weights.
+        chosen: whether the user named the folder; it is then refused, where another would be found.
+
+    Raises:
+        CardiganError: if the folder is the user's choice and holds images of another generator.
+
+    Example:
+        >>> folder_for(Path("nowhere"), ["0.png"], generator="a1", chosen=True).name
+        'nowhere'
+    """
+    names = list(names)
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    free = next(each for each in itertools.chain([folder], numbered) if not _mixed(each, names, generator))
+    if chosen and free != folder:
+        raise CardiganError(
+            f"{folder} holds images of another generator, so nothing was written. Choose another --out, such as "
+            f"--out {free}"
+        )
+    return free
+
+
+def _mixed(folder: Path, names: Iterable[str], generator: str) -> bool:
+    """Whether a folder has images of another generator, or other files of these names."""
+    taken = (folder / name for name in names if (folder / name).exists())
+    drawn = itertools.islice(sorted(folder.glob("*seed*-[0-9]*.png")), 1)
+    return any(_drawn_by(path) != generator for path in itertools.chain(drawn, taken))
+
+
+def _drawn_by(path: Path) -> str | None:
+    """The generator that drew an image, None if the file does not tell."""
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get(GENERATOR)
+    except OSError:
+        return None

@@ -90,6 +90,15 @@ def _plain_weights(generator: GeneratorNetwork, template: nn.Module) -> dict[str
     return weights
 
 
+def is_model(folder: Path) -> bool:
+    """Whether a folder holds a published generator."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.keys() >= {"model", "arguments", "sha256"}
+
+
 class _ForeignModelError(CardiganError):
     """The model is of code that nobody has named."""
 

@@ -213,8 +213,8 @@ def _of_run(
             f"The images that {run.path} was trained on are not in this machine's cache any more. Name them: cardigan "
             f"evaluate {run.path} --against {config['data']['source']}"
         )
-    if against is None and (told := _chosen(run)):
-        gathered = replace(gathered, remarks=(*gathered.remarks, told))
+    said = [run.remark, _chosen(run) if against is None else ""]
+    gathered = replace(gathered, remarks=(*gathered.remarks, *filter(None, said)))
     each = count or min(COUNT, max(FEWEST_IN_A_PART, MOST_BYTES // int(np.prod(config["shape"]))))
     on_step(f"drawing {PARTS} x {each:,} samples")
     seeds = [derive(seed, "samples that are measured", part) for part in range(PARTS)]

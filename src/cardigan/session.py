@@ -256,6 +256,7 @@ class Session:
         }
         if self.recipe.degradation:
             facts["degrade"] = str(self.recipe.degradation)
+            facts["value_range"] = self.config["data"].get("value_range") or ""
         publish(network, folder, facts=facts)
 
     def _snapshots(self) -> Snapshots:

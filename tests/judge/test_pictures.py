@@ -150,7 +150,7 @@ def test_a_run_that_restores_is_not_judged(untrained, run, tmp_path):
 def test_a_run_without_a_generator_is_told_to_go_on(untrained, tmp_path):
     run = untrained(tmp_path / "young")
     (run.folder.generator / "config.json").unlink()
-    with pytest.raises(CardiganError, match="has no generator yet: training has not finished"):
+    with pytest.raises(CardiganError, match="has no generator yet: nothing was trained"):
         real_or_fake(load(run.path))
 
 
