@@ -11,7 +11,7 @@ def line(**changes):
 def test_a_record_as_a_person_reads_it():
     losses = {"discriminator/adversarial": 0.123456, "discriminator/r1": 0.00001, "generator/adversarial": 12345.0}
     assert sentence(line(losses=losses), remaining=3675.9) == (
-        "64,000 images · 2,048/s · 61:15 left · discriminator 0.123 · discriminator r1 1e-05 · generator 1.23e+04"
+        "64,000 images · 2,048/s · 61:15 left · discriminator 0.123 · discriminator r1 0.00001 · generator 12,300"
     )
     assert sentence(line(images_per_second=0.4), remaining=0.2).startswith("64,000 images · 0/s · 0:00 left")
 
