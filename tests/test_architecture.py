@@ -53,7 +53,7 @@ ALLOWED = {
     "discovery": {"errors"},
     "tuning": set(),
     # parts
-    "layers": {"errors", "share"},
+    "layers": {"checks", "errors", "share"},
     "models": {"contracts", "layers", "errors", "features", "pixels", "share"},
     "models/fastgan": {"contracts", "layers", "errors", "models._fastgan"},
     "models/__init__": {"discovery"},

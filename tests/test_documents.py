@@ -35,12 +35,27 @@ def small(code):
     code = code.replace("minutes=30", "images=16, batch_size=8, width=4, quiet=True")
     code = code.replace("minutes=120", "images=16, batch_size=8, quiet=True")
     code = code.replace("size=64, latent=128", "size=64, latent=8, width=4").replace("batch_size=64", "batch_size=4")
+    code = code.replace("randn(16, 128)", "randn(16, 8)").replace("turns % 10 ", "turns % 2 ")
     return re.sub(r"Discriminator\(size=64", "Discriminator(width=4, size=64", code).replace("1_000_000", "8")
 
 
 @pytest.mark.parametrize("place", range(len(python_blocks(README))))
 def test_the_python_of_the_readme_runs(photos, place):
     exec(compile(small(python_blocks(README)[place]), "README.md", "exec"), {})
+
+
+def test_the_line_that_the_readme_shows_is_printed(photos, capsys):
+    """Its images, and the names of its losses, are those of the turn that prints it."""
+    (block,) = [block for block in python_blocks(README) if "print(record)" in block]
+    (shown,) = re.findall(r"print\(record\)  # (.*)", block)
+    names = re.compile(r"[a-z0-9_]+/[a-z0-9_]+(?= [-0-9])")
+    made = {}
+    exec(compile(small(block), "README.md", "exec"), made)
+    (printed,) = capsys.readouterr().out.splitlines()
+    assert names.findall(printed) == names.findall(shown)
+    assert shown.startswith(f"{10 * 64} images | ")
+    assert printed.startswith(f"{2 * 4} images | ")
+    assert made["images"].shape == (16, 64, 64, 3)
 
 
 def test_the_gan_that_the_design_composes_trains(photos):

@@ -1,3 +1,4 @@
+import inspect
 import math
 import re
 
@@ -223,3 +224,17 @@ def test_discriminators_that_are_quicker_so_keep_channels_last_to_the_end(model)
     (maps,) = discriminator.examine(torch.zeros(2, 3, 32, 32))[1]
     assert maps.is_contiguous(memory_format=torch.channels_last)
     assert not maps.is_contiguous()
+
+
+@pytest.mark.parametrize("name", ["mlp", "dcgan", "resnet", "basic", "fastgan", "fastgan-tutorial", "unet"])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"latent": 0}, {"latent": -1}, {"width": 0}, {"width": 2.5}, {"classes": -1}, {"channels": 0}, {"channels": 5}],
+)
+def test_a_network_that_cannot_be_built_is_refused_in_words(name, wrong):
+    (key,) = wrong
+    for part in ("Generator", "Discriminator"):
+        kind = getattr(models.load(name), part)
+        if key in inspect.signature(kind).parameters:
+            with pytest.raises(CardiganError, match=f"A network: {key} is {wrong[key]}, expected "):
+                kind(**{"size": 32} | wrong)

@@ -1,11 +1,13 @@
 """Blocks that two models or more are made of."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cardigan.checks import check_count
 from cardigan.errors import CardiganError
 from cardigan.share import drawn, gathered, own
 
@@ -21,6 +23,25 @@ def height_and_width(size: Size) -> tuple[int, int]:
         ((64, 64), (64, 96))
     """
     return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def checked_sizes(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a network, if its counts can be built.
+
+    Raises:
+        CardiganError: if ``latent`` or ``width`` is not a whole number above 0, ``classes`` not one from 0 up, or
+            ``channels`` not one from 1 to 4.
+
+    Example:
+        >>> checked_sizes({"size": 32, "channels": 3, "width": 64})
+        {'size': 32, 'channels': 3, 'width': 64}
+    """
+    for name, least, instead in (("latent", 1, 128), ("width", 1, 64), ("classes", 0, 0), ("channels", 1, 3)):
+        if name in arguments:
+            check_count(name, arguments[name], of="A network", least=least, instead=instead)
+    if arguments.get("channels", 1) > 4:
+        raise CardiganError(f"A network: channels is {arguments['channels']}, expected 1 to 4. Type channels=3.")
+    return arguments
 
 
 def doublings(size: Size, *, smallest: int = 16, largest: int = 256) -> tuple[int, tuple[int, int]]:

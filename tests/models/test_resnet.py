@@ -92,3 +92,46 @@ def test_widths_grow_by_half_octaves_up_to_four():
     assert resnet.widths(8, 2) == [2, 2, 4, 4, 8, 8, 8, 8]
     with pytest.raises(CardiganError, match="cannot be built"):
         resnet.Generator(size=50)
+
+
+def counted(network):
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def test_the_papers_32_pixel_networks_have_the_papers_weights():
+    """Table 4 of the paper, counted layer by layer: 3x3 and 1x1 convolutions with biases, gains and shifts."""
+    mine, theirs = resnet.layout("paper", size=32, width=32)
+    three, one = lambda a, b: 9 * a * b + b, lambda a, b: a * b + b
+    up = 2 * three(256, 256) + one(256, 256) + 2 * 2 * 256
+    assert counted(resnet.Generator(size=32, **mine)) == one(128, 4 * 4 * 256) + 3 * up + 2 * 256 + three(256, 3)
+    first = three(3, 128) + three(128, 128) + one(3, 128)
+    down, flat = 2 * three(128, 128) + one(128, 128), 2 * three(128, 128)
+    discriminator = resnet.Discriminator(size=32, **theirs)
+    assert counted(discriminator) == first + down + 2 * flat + one(128, 1) == 1_053_825
+    _, (maps,) = discriminator.examine(torch.zeros(2, 3, 32, 32))
+    assert maps.shape == (2, 128, 8, 8)
+
+
+def test_what_is_ours_at_those_widths_is_another_network():
+    pyramid = resnet.Generator(size=32, width=256), resnet.Discriminator(size=32, width=128)
+    assert [round(counted(network) / 1e6, 2) for network in pyramid] == [9.20, 1.38]
+
+
+@pytest.mark.parametrize("size", [16, 28, 32, (64, 96)])
+def test_the_papers_layout_fits_every_size(size):
+    mine, theirs = resnet.layout("paper", size=size, width=1)
+    images = resnet.Generator(size=size, latent=4, **mine)(torch.randn(2, 4))
+    assert resnet.Discriminator(size=size, **theirs)(images).shape == (2, 1)
+
+
+def test_a_block_that_keeps_its_sides_adds_its_input():
+    block = resnet.DownBlock(4, 4, first=False, halves=False)
+    maps = torch.randn(3, 4, 8, 4)
+    torch.testing.assert_close(block(maps), block.second(block.first(maps.relu()).relu()) + maps)
+
+
+@pytest.mark.parametrize("halvings", [0, 4])
+def test_more_halvings_than_a_size_has_are_refused(halvings):
+    with pytest.raises(CardiganError) as caught:
+        resnet.Discriminator(size=32, halvings=halvings)
+    assert str(caught.value) == f"halvings is {halvings}, expected 1 to 3 for this size. Type halvings=3."

@@ -21,6 +21,7 @@ from cardigan.layers import (
     Size,
     ToPoint,
     check_labels,
+    checked_sizes,
     doublings,
     height_and_width,
     through,
@@ -192,16 +193,18 @@ class Generator(GeneratorNetwork):
         slope: float = 0.0,
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "size": size,
-            "channels": channels,
-            "latent": latent,
-            "classes": classes,
-            "embedding": embedding,
-            "width": width,
-            "extra_layers": extra_layers,
-            "slope": slope,
-        }
+        self.arguments = checked_sizes(
+            {
+                "size": size,
+                "channels": channels,
+                "latent": latent,
+                "classes": classes,
+                "embedding": embedding,
+                "width": width,
+                "extra_layers": extra_layers,
+                "slope": slope,
+            }
+        )
         self.latent, self.classes = latent, classes
         self.shape = (channels, *height_and_width(size))
         count, start = doublings(size, smallest=SMALLEST)
@@ -259,15 +262,17 @@ class Discriminator(DiscriminatorNetwork):
         normalise: bool = True,
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "size": size,
-            "channels": channels,
-            "classes": classes,
-            "width": width,
-            "extra_layers": extra_layers,
-            "slope": slope,
-            "normalise": normalise,
-        }
+        self.arguments = checked_sizes(
+            {
+                "size": size,
+                "channels": channels,
+                "classes": classes,
+                "width": width,
+                "extra_layers": extra_layers,
+                "slope": slope,
+                "normalise": normalise,
+            }
+        )
         self.classes = classes
         count, left = doublings(size, smallest=SMALLEST)
         # Without a second block nothing is normalised.

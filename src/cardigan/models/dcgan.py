@@ -20,6 +20,7 @@ from cardigan.layers import (
     Size,
     ToPoint,
     check_labels,
+    checked_sizes,
     doublings,
     height_and_width,
     normal_init,
@@ -75,15 +76,17 @@ class Generator(GeneratorNetwork):
         deviation: float | None = 0.02,
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "size": size,
-            "channels": channels,
-            "latent": latent,
-            "classes": classes,
-            "embedding": embedding,
-            "width": width,
-            "deviation": deviation,
-        }
+        self.arguments = checked_sizes(
+            {
+                "size": size,
+                "channels": channels,
+                "latent": latent,
+                "classes": classes,
+                "embedding": embedding,
+                "width": width,
+                "deviation": deviation,
+            }
+        )
         self.latent, self.classes = latent, classes
         self.shape = (channels, *height_and_width(size))
         count, start = doublings(size)
@@ -141,17 +144,19 @@ class Discriminator(DiscriminatorNetwork):
         deviation: float | None = 0.02,
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "size": size,
-            "channels": channels,
-            "classes": classes,
-            "conditioning": conditioning,
-            "width": width,
-            "normalise": normalise,
-            "hidden": hidden,
-            "compare": compare,
-            "deviation": deviation,
-        }
+        self.arguments = checked_sizes(
+            {
+                "size": size,
+                "channels": channels,
+                "classes": classes,
+                "conditioning": conditioning,
+                "width": width,
+                "normalise": normalise,
+                "hidden": hidden,
+                "compare": compare,
+                "deviation": deviation,
+            }
+        )
         self.classes = classes
         self.independent = not normalise and not compare
         self.sides = height_and_width(size)

@@ -16,7 +16,16 @@ from torch import Tensor, nn
 
 from cardigan.contracts import Box, DiscriminatorNetwork, GeneratorNetwork
 from cardigan.errors import CardiganError
-from cardigan.layers import FromPoint, Labelled, Projection, Size, check_labels, doublings, height_and_width
+from cardigan.layers import (
+    FromPoint,
+    Labelled,
+    Projection,
+    Size,
+    check_labels,
+    checked_sizes,
+    doublings,
+    height_and_width,
+)
 from cardigan.models._fastgan import (
     LARGEST,
     DownBlock,
@@ -95,19 +104,21 @@ class Generator(GeneratorNetwork):
         super().__init__()
         check_choice("pairs", pairs, ("code", "paper"))
         check_choice("output", output, ("tanh", "none"))
-        self.arguments = {
-            "size": size,
-            "channels": channels,
-            "latent": latent,
-            "classes": classes,
-            "embedding": embedding,
-            "width": width,
-            "excitation": excitation,
-            "pairs": pairs,
-            "two_scales": two_scales,
-            "output": output,
-            "spectral": spectral,
-        }
+        self.arguments = checked_sizes(
+            {
+                "size": size,
+                "channels": channels,
+                "latent": latent,
+                "classes": classes,
+                "embedding": embedding,
+                "width": width,
+                "excitation": excitation,
+                "pairs": pairs,
+                "two_scales": two_scales,
+                "output": output,
+                "spectral": spectral,
+            }
+        )
         self.latent, self.classes = latent, classes
         self.shape = (channels, *height_and_width(size))
         count, (height, wide) = doublings(size, largest=LARGEST)
@@ -200,16 +211,18 @@ class Discriminator(DiscriminatorNetwork):
         spectral: bool = True,
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "size": size,
-            "channels": channels,
-            "classes": classes,
-            "width": width,
-            "excitation": excitation,
-            "decoders": decoders,
-            "texture": texture,
-            "spectral": spectral,
-        }
+        self.arguments = checked_sizes(
+            {
+                "size": size,
+                "channels": channels,
+                "classes": classes,
+                "width": width,
+                "excitation": excitation,
+                "decoders": decoders,
+                "texture": texture,
+                "spectral": spectral,
+            }
+        )
         self.classes = classes
         count, _ = doublings(size, largest=LARGEST)
         wide = [0, *(channels_of(DEEPEST / 2**level, width) for level in range(count))]  # at levels 0, 1, ..., count

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cardigan.contracts import DiscriminatorNetwork, GeneratorNetwork
 from cardigan.errors import CardiganError
-from cardigan.layers import Labelled, Projection, Size, check_labels, height_and_width, through
+from cardigan.layers import Labelled, Projection, Size, check_labels, checked_sizes, height_and_width, through
 
 EPSILON = 0.8
 """Added to each variance by all batch normalisation but the generator's first: it shrinks what should be of size 1."""
@@ -68,13 +68,15 @@ class Generator(GeneratorNetwork):
         self, *, size: Size, channels: int = 3, latent: int = 100, classes: int = 0, embedding: int = 32
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "size": size,
-            "channels": channels,
-            "latent": latent,
-            "classes": classes,
-            "embedding": embedding,
-        }
+        self.arguments = checked_sizes(
+            {
+                "size": size,
+                "channels": channels,
+                "latent": latent,
+                "classes": classes,
+                "embedding": embedding,
+            }
+        )
         self.latent, self.classes = latent, classes
         self.shape = (channels, *height_and_width(size))
         self.start = quartered(size)
@@ -117,7 +119,7 @@ class Discriminator(DiscriminatorNetwork):
 
     def __init__(self, *, size: Size, channels: int = 3, classes: int = 0) -> None:
         super().__init__()
-        self.arguments = {"size": size, "channels": channels, "classes": classes}
+        self.arguments = checked_sizes({"size": size, "channels": channels, "classes": classes})
         self.classes = classes
         quartered(size)
         height, width = height_and_width(size)

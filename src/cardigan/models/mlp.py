@@ -11,7 +11,7 @@ from math import prod
 from torch import Tensor, nn
 
 from cardigan.contracts import DiscriminatorNetwork, GeneratorNetwork
-from cardigan.layers import Dropout, Labelled, MinibatchDiscrimination, Size, height_and_width
+from cardigan.layers import Dropout, Labelled, MinibatchDiscrimination, Size, checked_sizes, height_and_width
 
 
 class Generator(GeneratorNetwork):
@@ -45,15 +45,17 @@ class Generator(GeneratorNetwork):
         normalise: bool = False,
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "size": size,
-            "channels": channels,
-            "latent": latent,
-            "classes": classes,
-            "embedding": embedding,
-            "hidden": tuple(hidden),
-            "normalise": normalise,
-        }
+        self.arguments = checked_sizes(
+            {
+                "size": size,
+                "channels": channels,
+                "latent": latent,
+                "classes": classes,
+                "embedding": embedding,
+                "hidden": tuple(hidden),
+                "normalise": normalise,
+            }
+        )
         self.latent, self.classes = latent, classes
         self.shape = (channels, *height_and_width(size))
         self.input = Labelled(width=latent, classes=classes, embedding=embedding)
@@ -102,16 +104,18 @@ class Discriminator(DiscriminatorNetwork):
         kernels: int = 0,
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "size": size,
-            "channels": channels,
-            "classes": classes,
-            "embedding": embedding,
-            "hidden": tuple(hidden),
-            "slope": slope,
-            "dropout": dropout,
-            "kernels": kernels,
-        }
+        self.arguments = checked_sizes(
+            {
+                "size": size,
+                "channels": channels,
+                "classes": classes,
+                "embedding": embedding,
+                "hidden": tuple(hidden),
+                "slope": slope,
+                "dropout": dropout,
+                "kernels": kernels,
+            }
+        )
         self.classes = classes
         self.independent = not kernels
         pixels = channels * prod(height_and_width(size))

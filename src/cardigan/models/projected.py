@@ -21,7 +21,7 @@ from cardigan import features as extractors
 from cardigan.contracts import DiscriminatorNetwork
 from cardigan.errors import CardiganError
 from cardigan.features import Features
-from cardigan.layers import Projection, Size, check_labels, height_and_width
+from cardigan.layers import Projection, Size, check_labels, checked_sizes, height_and_width
 from cardigan.pixels import resized
 
 MAPS = 4
@@ -156,14 +156,16 @@ class Discriminator(DiscriminatorNetwork):
     ) -> None:
         super().__init__()
         backbone = extractors.load(backbone) if isinstance(backbone, str) else backbone
-        self.arguments = {
-            "backbone": backbone.name,
-            "size": size,
-            "channels": channels,
-            "classes": classes,
-            "width": width,
-            "resolution": resolution,
-        }
+        self.arguments = checked_sizes(
+            {
+                "backbone": backbone.name,
+                "size": size,
+                "channels": channels,
+                "classes": classes,
+                "width": width,
+                "resolution": resolution,
+            }
+        )
         self.classes = classes
         # In a tuple, and so not one of this module's parts: not trained, clipped, normalised, saved or kept in memory
         # twice. It follows its images to their device by itself.

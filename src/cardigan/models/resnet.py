@@ -1,40 +1,69 @@
 """Residual networks, as in spectrally normalised GANs.
 
 Source: *Spectral Normalization for Generative Adversarial Networks*, Miyato et al., 2018, and *cGANs with Projection
-Discriminator*, Miyato and Koyama, 2018 (class-conditional batch normalisation, projection). The papers' 32-pixel
-network is ``width=256`` in the generator and ``width=128`` in the discriminator; smaller ones train on a CPU.
+Discriminator*, Miyato and Koyama, 2018 (class-conditional batch normalisation, projection).
+
+The papers' blocks come in two layouts. A *pyramid*, the default, is ours: maps grow wider as they grow smaller, and the
+discriminator halves down to the generator's first map. The *paper* layout is the papers' for 32 pixels: all maps are
+equally wide, and the discriminator halves twice and ends with two blocks that keep the size. See :func:`layout`.
 """
 
 from itertools import pairwise
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cardigan.contracts import DiscriminatorNetwork, GeneratorNetwork
+from cardigan.errors import CardiganError
 from cardigan.layers import (
     MinibatchStandardDeviation,
     Projection,
     Size,
     channels_last,
     check_labels,
+    checked_sizes,
     doublings,
     height_and_width,
     through,
 )
 
 WIDEST = 4
-"""No layer is wider than this many times ``width``."""
+"""No layer of a pyramid is wider than this many times ``width``."""
+
+Layout = Literal["pyramid", "paper"]
 
 
-def widths(count: int, width: int) -> list[int]:
+def layout(kind: Layout, *, size: Size, width: int) -> tuple[dict[str, int], dict[str, int]]:
+    """The arguments that give both networks a layout: the generator's, and the discriminator's.
+
+    Args:
+        kind: ``"pyramid"`` or ``"paper"``.
+        size: side of the images in pixels, or (height, width).
+        width: channels of a pyramid's largest map. In the papers' layout the generator is 8 and the discriminator 4
+            times as wide, so 32 is the papers' own: 256 and 128, 4.28 and 1.05 million weights at 32 pixels.
+
+    Example:
+        >>> mine, theirs = layout("paper", size=32, width=32)
+        >>> [sum(weight.numel() for weight in network.parameters())
+        ...  for network in (Generator(size=32, **mine), Discriminator(size=32, **theirs))]
+        [4276739, 1053825]
+    """
+    if kind == "pyramid":
+        return {"width": width}, {"width": width}
+    count, _ = doublings(size)
+    return {"width": 8 * width, "widest": 1}, {"width": 4 * width, "widest": 1, "halvings": count - 1, "flat": 2}
+
+
+def widths(count: int, width: int, widest: int = WIDEST) -> list[int]:
     """Channels of the maps from the largest to the smallest, growing by half octaves of two levels.
 
     Example:
         >>> widths(5, 64)
         [64, 64, 128, 128, 256]
     """
-    return [width * min(2 ** (level // 2), WIDEST) for level in range(count)]
+    return [width * min(2 ** (level // 2), widest) for level in range(count)]
 
 
 class ClassNorm(nn.Module):
@@ -73,19 +102,24 @@ class UpBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """Half the sides: (ReLU,) convolve, ReLU, convolve, average; plus the averaged input."""
+    """Half the sides: (ReLU,) convolve, ReLU, convolve, average; plus the averaged input. Or the same without average.
 
-    def __init__(self, before: int, after: int, *, first: bool) -> None:
+    Where neither sides nor channels change, the input is added as it is.
+    """
+
+    def __init__(self, before: int, after: int, *, first: bool, halves: bool = True) -> None:
         super().__init__()
-        self.is_first = first
+        self.is_first, self.halves = first, halves
         self.first, self.second = nn.Conv2d(before, after, 3, padding=1), nn.Conv2d(after, after, 3, padding=1)
-        self.shortcut = nn.Conv2d(before, after, 1)
+        self.shortcut = nn.Conv2d(before, after, 1) if halves or before != after else nn.Identity()
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps (B, C, H, W) in, (B, C', H/2, W/2) out."""
+        """Maps (B, C, H, W) in, (B, C', H/2, W/2) out, or (B, C', H, W)."""
         straight = maps if self.is_first else F.relu(maps)
-        straight = F.avg_pool2d(self.second(F.relu(self.first(straight))), 2)
-        return straight + self.shortcut(F.avg_pool2d(maps, 2))
+        straight = self.second(F.relu(self.first(straight)))
+        if not self.halves:
+            return straight + self.shortcut(maps)
+        return F.avg_pool2d(straight, 2) + self.shortcut(F.avg_pool2d(maps, 2))
 
 
 class Generator(GeneratorNetwork):
@@ -98,6 +132,7 @@ class Generator(GeneratorNetwork):
         latent: length of the latents.
         classes: number of classes, 0 for an unconditional model; a class sets the gain and shift of each norm.
         width: channels of the largest map.
+        widest: no map is wider than this many times ``width``; 1 makes all equally wide.
 
     Raises:
         CardiganError: if no such map exists for ``size``.
@@ -108,19 +143,31 @@ class Generator(GeneratorNetwork):
         torch.Size([2, 3, 32, 32])
     """
 
-    def __init__(self, *, size: Size, channels: int = 3, latent: int = 128, classes: int = 0, width: int = 64) -> None:
+    def __init__(
+        self,
+        *,
+        size: Size,
+        channels: int = 3,
+        latent: int = 128,
+        classes: int = 0,
+        width: int = 64,
+        widest: int = WIDEST,
+    ) -> None:
         super().__init__()
-        self.arguments = {
-            "size": size,
-            "channels": channels,
-            "latent": latent,
-            "classes": classes,
-            "width": width,
-        }
+        self.arguments = checked_sizes(
+            {
+                "size": size,
+                "channels": channels,
+                "latent": latent,
+                "classes": classes,
+                "width": width,
+                "widest": widest,
+            }
+        )
         self.latent, self.classes = latent, classes
         self.shape = (channels, *height_and_width(size))
         count, self.start = doublings(size)
-        maps = widths(count + 1, width)[::-1]
+        maps = widths(count + 1, width, widest)[::-1]
         self.input = nn.Linear(latent, maps[0] * self.start[0] * self.start[1])
         self.blocks = nn.ModuleList(UpBlock(before, after, classes) for before, after in pairwise(maps))
         self.norm = nn.BatchNorm2d(width)
@@ -145,9 +192,12 @@ class Discriminator(DiscriminatorNetwork):
         classes: number of classes, 0 for an unconditional model; classes enter by projection.
         width: channels of the largest map.
         compare: a minibatch standard deviation map before the last layer, against collapse.
+        widest: no map is wider than this many times ``width``; 1 makes all equally wide.
+        halvings: blocks that halve the sides; None: down to a shorter side of 4 to 7.
+        flat: blocks after them that keep the sides.
 
     Raises:
-        CardiganError: if ``size`` cannot be halved down to a small map.
+        CardiganError: if ``size`` cannot be halved down to a small map, or not so often.
 
     Example:
         >>> import torch
@@ -156,22 +206,41 @@ class Discriminator(DiscriminatorNetwork):
     """
 
     def __init__(
-        self, *, size: Size, channels: int = 3, classes: int = 0, width: int = 64, compare: bool = False
+        self,
+        *,
+        size: Size,
+        channels: int = 3,
+        classes: int = 0,
+        width: int = 64,
+        compare: bool = False,
+        widest: int = WIDEST,
+        halvings: int | None = None,
+        flat: int = 0,
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "size": size,
-            "channels": channels,
-            "classes": classes,
-            "width": width,
-            "compare": compare,
-        }
+        self.arguments = checked_sizes(
+            {
+                "size": size,
+                "channels": channels,
+                "classes": classes,
+                "width": width,
+                "compare": compare,
+                "widest": widest,
+                "halvings": halvings,
+                "flat": flat,
+            }
+        )
         self.classes = classes
         self.independent = not compare
-        count, _ = doublings(size)
-        maps = [channels, *widths(count, width)]
+        most, _ = doublings(size)
+        count = most if halvings is None else halvings
+        if not 1 <= count <= most:
+            raise CardiganError(f"halvings is {halvings}, expected 1 to {most} for this size. Type halvings={most}.")
+        maps = [channels, *widths(count, width, widest)]
+        maps += flat * [maps[-1]]
         blocks: list[nn.Module] = [
-            DownBlock(before, after, first=level == 0) for level, (before, after) in enumerate(pairwise(maps))
+            DownBlock(before, after, first=level == 0, halves=level < count)
+            for level, (before, after) in enumerate(pairwise(maps))
         ]
         if compare:
             blocks.append(MinibatchStandardDeviation())

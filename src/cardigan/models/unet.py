@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cardigan.contracts import DiscriminatorNetwork, GeneratorNetwork
 from cardigan.errors import CardiganError
-from cardigan.layers import Projection, Size, check_labels, height_and_width
+from cardigan.layers import Projection, Size, check_labels, checked_sizes, height_and_width
 
 STEM = 2
 """The images are folded so many times in each direction before the first convolution: quicker, and nothing is lost."""
@@ -86,14 +86,16 @@ class Generator(GeneratorNetwork):
         blocks: int = 2,
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "size": size,
-            "channels": channels,
-            "classes": classes,
-            "width": width,
-            "levels": levels,
-            "blocks": blocks,
-        }
+        self.arguments = checked_sizes(
+            {
+                "size": size,
+                "channels": channels,
+                "classes": classes,
+                "width": width,
+                "levels": levels,
+                "blocks": blocks,
+            }
+        )
         self.latent, self.classes = 0, classes
         self.shape = (channels, *height_and_width(size))
         self.stride = STEM * 2**levels
@@ -168,7 +170,9 @@ class Discriminator(DiscriminatorNetwork):
 
     def __init__(self, *, size: Size, channels: int = 3, classes: int = 0, width: int = 48, levels: int = 3) -> None:
         super().__init__()
-        self.arguments = {"size": size, "channels": channels, "classes": classes, "width": width, "levels": levels}
+        self.arguments = checked_sizes(
+            {"size": size, "channels": channels, "classes": classes, "width": width, "levels": levels}
+        )
         self.classes = classes
         self.layers = nn.ModuleList()
         before = channels

@@ -2,6 +2,9 @@
 
 Spectral norm sits in the discriminator, where it belongs; `generator_norm=true` puts it into the generator as well.
 
+The networks are our pyramid of the papers' blocks, narrow enough for a CPU. `layout=paper` takes the papers' own for
+32 pixels: 4.28 and 1.05 million weights at `width=32`, which wants a GPU.
+
 Source: *Spectral Normalization for Generative Adversarial Networks*, Miyato et al., 2018; *cGANs with Projection
 Discriminator*, Miyato and Koyama, 2018.
 Expect: the steadiest of the classic recipes at 32 to 64 pixels.
@@ -28,13 +31,15 @@ def recipe(
     generator_norm: bool = False,
     compare: bool = False,
     flip: bool = False,
+    layout: resnet.Layout = "pyramid",
 ) -> Recipe:
-    """The papers' numbers, but 2 discriminator steps instead of 5; their width is 128 to 256, which wants a GPU."""
-    shape = {"size": task.size, "channels": task.channels, "classes": classes_for(task, conditional), "width": width}
-    generator = resnet.Generator(**shape, latent=latent)
+    """The papers' numbers, but 2 discriminator steps instead of 5; ``layout=paper`` takes their networks."""
+    shape = {"size": task.size, "channels": task.channels, "classes": classes_for(task, conditional)}
+    mine, theirs = resnet.layout(layout, size=task.size, width=width)
+    generator = resnet.Generator(**shape, **mine, latent=latent)
     gan = GAN(
         generator=regularizers.spectral_norm(generator) if generator_norm else generator,
-        discriminator=regularizers.spectral_norm(resnet.Discriminator(**shape, compare=compare)),
+        discriminator=regularizers.spectral_norm(resnet.Discriminator(**shape, **theirs, compare=compare)),
         objective=objectives.hinge(),
     )
     return Recipe(

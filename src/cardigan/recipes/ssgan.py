@@ -30,11 +30,13 @@ def recipe(
     discriminator_rotation: Weight = 1.0,
     generator_rotation: Weight = 0.2,
     flip: bool = False,
+    layout: resnet.Layout = "pyramid",
 ) -> Recipe:
-    """``discriminator_rotation`` is the paper's beta, ``generator_rotation`` its alpha; a width of 128 wants a GPU."""
-    shape = {"size": task.size, "channels": task.channels, "classes": classes_for(task, conditional), "width": width}
-    generator = resnet.Generator(**shape, latent=latent)
-    discriminator = regularizers.Rotating(resnet.Discriminator(**shape), generator.shape)
+    """``discriminator_rotation`` is the paper's beta, ``generator_rotation`` its alpha; ``layout`` as in ``sngan``."""
+    shape = {"size": task.size, "channels": task.channels, "classes": classes_for(task, conditional)}
+    mine, theirs = resnet.layout(layout, size=task.size, width=width)
+    generator = resnet.Generator(**shape, **mine, latent=latent)
+    discriminator = regularizers.Rotating(resnet.Discriminator(**shape, **theirs), generator.shape)
     weights: dict[Player, float] = {"discriminator": discriminator_rotation, "generator": generator_rotation}
     gan = GAN(
         generator=generator,
