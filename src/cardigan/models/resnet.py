@@ -9,7 +9,7 @@ equally wide, and the discriminator halves twice and ends with two blocks that k
 """
 
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +35,7 @@ WIDEST = 4
 Layout = Literal["pyramid", "paper"]
 
 
-def layout(kind: Layout, *, size: Size, width: int) -> tuple[dict[str, int], dict[str, int]]:
+def layout(kind: Layout, *, size: Size, width: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """The arguments that give both networks a layout: the generator's, and the discriminator's.
 
     Args:
