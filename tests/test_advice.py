@@ -126,6 +126,16 @@ def test_a_recipe_of_one_size_enlarges_the_digits_and_says_so(recipe):
     assert any("smaller than asked and are enlarged, which teaches blur" in text for text in store.scan["warnings"])
 
 
+def test_a_run_that_began_in_colour_goes_on_in_colour_though_its_images_are_grey(tmp_path):
+    grey = np.repeat(noise(40, 16, 16, 1)[..., None], 3, axis=3)
+    request = Request(str(folder(tmp_path / "grey", grey)), recipe="quick")
+    settings = check(request, device="cpu")
+    now = open_store(request, settings, "cpu", None, quiet=True)
+    before = open_store(request, settings, "cpu", (16, 16, 3), quiet=True)
+    assert (now.shape, before.shape) == ((16, 16, 1), (16, 16, 3))
+    np.testing.assert_array_equal(before.images, np.repeat(now.images, 3, axis=3))
+
+
 def test_all_of_five_pictures_make_a_batch(tmp_path):
     assert len(begin(SOURCES["few"](tmp_path), {"recipe": "quick", "settings": {"batch_size": "5"}})) == 5
 

@@ -374,7 +374,11 @@ def open_store(
             minutes=request.minutes,
             on_progress=show,
         )
-        return prepare(source, size=size, settings=data, on_progress=show)
+        store = prepare(source, size=size, settings=data, on_progress=show)
+        if shape and data.channels is None and store.shape[2] != shape[2]:
+            # A run that began with three channels goes on with them, though its images are grey.
+            store = prepare(source, size=size, settings=replace(data, channels=shape[2]), on_progress=show)
+        return store
 
 
 def _begin(session: Session) -> None:
