@@ -200,11 +200,11 @@ def test_fewer_images_than_a_batch_are_told_with_the_batch_size_to_type(capsys, 
     out = here.parent / "out"
     told = failure(capsys, "train", here, "--recipe", "dcgan", "--images", "64", "--set", "width=4", "--out", out)
     assert told == (
-        "There are 20 images to train on, fewer than one batch of 64. Use --set batch_size=10 or less, or add images."
+        "There are 20 images to train on, fewer than one batch of 64. Use --set batch_size=20 or less, or add images."
     )
     assert contents(here) == before
     assert not out.exists()
-    cli.main(["train", str(here), *TINY, "--set", "batch_size=10", "--images", "20", "--out", str(out)])
+    cli.main(["train", str(here), *TINY, "--set", "batch_size=20", "--images", "20", "--out", str(out)])
     assert (out / "generator" / "model.safetensors").exists()
 
 

@@ -179,5 +179,5 @@ def test_photos_that_give_no_piece_are_counted_and_refused_above_a_fifth(made):
         made(3, pixels=lambda index: np.full((12 + 4 * (index > 0), 24), index, np.uint8)), size=(13, 8), settings=cut
     )
     assert lying.refusals[0].startswith(
-        "1 of 3 images in made is smaller than 8x13, and no piece can be cut from them."
+        "1 of 3 images in made is smaller than 13x8, and no piece can be cut from them."
     )

@@ -89,7 +89,8 @@ def refusals(tally: Tally) -> Iterator[str]:
         yield from _lonely_classes(tally, name)
     if tally.size and tally.too_small:
         typical = min(tally.sizes.most_common(1)[0][0])
-        smaller = 1 << typical.bit_length() - 1  # a power of two suits every recipe
+        # A power of two suits every recipe.
+        smaller = 1 << max(min(typical, max(tally.size) - 1), 1).bit_length() - 1
         small = _of(tally.small, tally.count, f"in {name} is", f"in {name} are")
         small = f"{small} smaller than {sides(tally.size)}"
         if tally.cut:
