@@ -27,6 +27,7 @@ TUTORIALS = ("mlp", "cgan", "dcgan", "fastgan", "wgan")
 QUESTIONS = {
     "steps": Question("How quick is a step?", 8, (*TUTORIALS, "fastai", "torchgan", "lightweight-gan")),
     "limits": Question("How quick could a step be?", 1.5, TUTORIALS),
+    "operations": Question("How many operations is a turn?", 0.1, TUTORIALS),
     "folder": Question("And from a folder of JPEG files?", 5.5),
     "memory": Question("How much memory?", 2.5, TUTORIALS),
     "startup": Question("How long until something happens?", 2, ("help", "mlp", "dcgan", "run")),

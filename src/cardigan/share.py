@@ -77,6 +77,8 @@ def drawn(draw: Callable[[int], Tensor], count: int) -> Tensor:
         True
     """
     share = current()
+    if share.count == 1:
+        return draw(count)
     groups = draw(count * share.count).chunk(share.groups)
     return torch.cat([group[share.rows(count // share.groups)] for group in groups])
 

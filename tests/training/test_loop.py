@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrize
 
 from cardigan import GAN, models, objectives, regularizers
 from cardigan.contracts import Batch, Objective
@@ -99,6 +100,16 @@ def optimizer_state(training, player):
 # --- the same as a plain loop ---------------------------------------------------------------------------------------
 
 
+def iterate(network):
+    """One power iteration for each layer with spectral norm; between two of them its vectors stand still."""
+    for module in network.modules():
+        if parametrize.is_parametrized(module):
+            (norm,) = module.parametrizations.weight
+            norm.train()
+            assert module.weight is not None
+            norm.eval()
+
+
 def plain_loop(gan, data, order, *, seed, rate=1e-2, r1=0.0, every=1):
     """Zero all gradients, differentiate everything, step one optimizer: what one writes without thinking.
 
@@ -120,6 +131,7 @@ def plain_loop(gan, data, order, *, seed, rate=1e-2, r1=0.0, every=1):
             for who in turn:
                 for network in networks.values():
                     network.zero_grad()
+                iterate(gan.discriminator)
                 if who == "discriminator":
                     penalised = r1 and steps[who] % every == 0
                     real = batch.real.clone().requires_grad_(bool(penalised))

@@ -229,9 +229,41 @@ def test_what_cannot_be_differentiated_twice_is_not_compiled(monkeypatch):
     assert compiled == []
 
 
+def entered(network):
+    """Counts how often the network's first layer is run, whoever asked for it."""
+    layer = next(each for each in network.modules() if isinstance(each, nn.Conv2d | nn.ConvTranspose2d | nn.Linear))
+    passes = []
+    layer.register_forward_hook(lambda *_: passes.append(1))
+    return passes
+
+
+@pytest.mark.parametrize("objective", [objectives.hinge(), objectives.relativistic()], ids=repr)
+@pytest.mark.parametrize("name", ["fastgan", "dcgan", "sngan"])
+def test_what_is_compiled_is_what_a_turn_runs(name, objective, monkeypatch):
+    """A stand-in for the compiler counts its calls: no pass goes around it, at one scale or two."""
+    calls = {}
+
+    def compiled(self, **options):
+        calls[self] = []
+        self._compiled_call_impl = lambda *given, **named: calls[self].append(1) or self._call_impl(*given, **named)
+
+    monkeypatch.setattr(nn.Module, "compile", compiled)
+    without = {"reconstruction": 0.0} if name == "fastgan" else {}
+    recipe = recipes.prepare(name, Task(16, 16, 1), seed=1, batch_size=BATCH, width=4, **without)
+    recipe.gan.objective = objective
+    trained = Training(recipe.gan, optimizers=recipe.optimizers, seed=1)
+    run_as(trained, Way(compiled=True))
+    passes = {network: entered(network) for network in (recipe.gan.generator, recipe.gan.discriminator)}
+    trained.turn(IMAGES, together())
+    assert {network: len(each) for network, each in calls.items()} == {
+        network: len(each) for network, each in passes.items()
+    }
+    assert all(passes.values())
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of torch.compile's own doings
-@pytest.mark.parametrize("name", ["dcgan", "sngan", "quick", "vanilla"])
+@pytest.mark.parametrize("name", ["dcgan", "sngan", "quick", "vanilla", "fastgan"])
 def test_compiled_networks_compute_the_same(name):
     """torch.compile for the processor; nobody compiles there but this test. Adam amplifies what rounding leaves."""
     small = {} if name == "vanilla" else {"width": 4}

@@ -31,9 +31,9 @@ def color(images: Tensor) -> Tensor:
     changed = images[:, :colors] + _each(images, -0.5, 0.5)
     if colors == 3:
         grey = changed.mean(dim=1, keepdim=True)
-        changed = grey + (changed - grey) * _each(images, 0.0, 2.0)
+        changed = torch.lerp(grey, changed, _each(images, 0.0, 2.0))
     mean = changed.mean(dim=(1, 2, 3), keepdim=True)
-    changed = mean + (changed - mean) * _each(images, 0.5, 1.5)
+    changed = torch.lerp(mean, changed, _each(images, 0.5, 1.5))
     return torch.cat([changed, images[:, colors:]], dim=1)
 
 
@@ -64,7 +64,7 @@ def _shifted(batch: int, side: int, device: torch.device) -> Tensor:
     unit = _unit(side)
     most = max(side // 8 // unit, 1)
     shift = unit * drawn(lambda count: torch.randint(-most, most + 1, (count, 1), device=device), batch)
-    return (torch.arange(side, device=device)[None] + shift + 1).clamp(0, side + 1)
+    return (torch.arange(1, side + 1, device=device)[None] + shift).clamp(0, side + 1)
 
 
 def _unit(side: int) -> int:

@@ -82,9 +82,9 @@ class DoublingConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Maps (B, C, H, W) in, (B, C', 2H, 2W) out."""
-        kernel = F.pad(self.weight.flip(2, 3).transpose(0, 1), (1, 1, 1, 1))
-        kernel = kernel[:, :, 1:] + kernel[:, :, :-1]
-        return F.conv_transpose2d(input, kernel[..., 1:] + kernel[..., :-1], stride=2, padding=1)
+        # Each value of the 4x4 kernel is a sum over 2x2 of the 3x3 one, which is 0 outside.
+        kernel = F.avg_pool2d(self.weight.flip(2, 3), 2, stride=1, padding=1, divisor_override=1)
+        return F.conv_transpose2d(input, kernel.transpose(0, 1), stride=2, padding=1)
 
 
 class Noise(nn.Module):

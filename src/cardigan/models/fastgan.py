@@ -144,16 +144,20 @@ class Generator(GeneratorNetwork):
         self.activation = nn.Tanh() if output == "tanh" else Unbounded()
         prepared(self, spectral=spectral)
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Latents (B, latent) in, images (B, C, H, W) in [-1, 1] out."""
-        return self.activation(self.image(self.maps(latents, labels)[-1]))
+    def forward(
+        self, latents: Tensor, labels: Tensor | None = None, *, both_scales: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Latents (B, latent) in, images (B, C, H, W) in [-1, 1] out; with the smaller ones if they are asked for."""
+        maps = self.maps(latents, labels)
+        images = self.activation(self.image(maps[-1]))
+        if not both_scales or self.small_image is None:
+            return images
+        return images, self.activation(self.small_image(maps[self.second]))
 
     def scales(self, source: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """Latents in, the images out, and the smaller ones if it draws ``two_scales``."""
-        if self.small_image is None:
-            return (self(source, labels),)
-        maps = self.maps(source, labels)
-        return self.activation(self.image(maps[-1])), self.activation(self.small_image(maps[self.second]))
+        # Through the network's own call, which may have been compiled.
+        return (self(source, labels),) if self.small_image is None else self(source, labels, both_scales=True)
 
     def maps(self, latents: Tensor, labels: Tensor | None) -> list[Tensor]:
         """The map of every level, the smallest first."""

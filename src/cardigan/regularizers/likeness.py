@@ -38,7 +38,7 @@ def pixels_and_slopes(mine: Tensor, true: Tensor, *, scales: int = 3) -> Tensor:
     for _ in range(scales):
         rows, columns = difference.diff(dim=2), difference.diff(dim=3)
         parts = [part for part in (difference, rows, columns) if 0 not in part.shape[2:]]  # one pixel has no slope
-        distances.append(torch.stack([part.abs().flatten(1).mean(dim=1) for part in parts]).sum(dim=0))
+        distances.append(torch.stack([part.abs().mean(dim=(1, 2, 3)) for part in parts]).sum(dim=0))
         if min(difference.shape[2:]) < 4:
             break
         difference = F.avg_pool2d(difference, 2)

@@ -52,9 +52,9 @@ class WeightClipping:
 def spectral_norm(network: Network) -> Network:
     """Divide the weight of every layer by its largest singular value, in place, and return the network.
 
-    One power iteration per pass in training mode, so that a discriminator that judges real and fake images apart makes
-    two in a step; in evaluation the estimate stands still. Right for a discriminator; on a generator it is an option
-    that some use.
+    In a turn of :class:`cardigan.training.Training` the estimate moves by one power iteration at the start of each
+    step, as in the paper, however often the network is asked. Elsewhere it moves with each pass in training mode, and
+    in evaluation it stands still. Right for a discriminator; on a generator it is an option that some use.
 
     Source: *Spectral Normalization for Generative Adversarial Networks*, Miyato et al., 2018.
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from cardigan.training.buffers import copy_all
 from cardigan.training.networks import copied
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -53,8 +54,7 @@ class Average(Generic[Network]):
         # All in one call, which on a GPU is one launch and not one a tensor.
         move = get_ema_multi_avg_fn(decay=1.0 - share)
         move(tuple(self.network.parameters()), tuple(network.parameters()), 0)
-        for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
-            mine.copy_(theirs)
+        copy_all(list(self.network.buffers()), list(network.buffers()))
 
 
 @torch.no_grad()

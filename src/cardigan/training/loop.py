@@ -7,6 +7,7 @@ number is finite *before* a weight moves, steps the player's own optimizer, upda
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
@@ -22,13 +23,14 @@ from cardigan.crew import together as crew_of_all
 from cardigan.errors import CardiganError
 from cardigan.randomness import generator, seeded
 from cardigan.share import gathered, own_batch
-from cardigan.training.buffers import Kept, kept_buffers, put_back
+from cardigan.training.buffers import Buffers, Kept
 from cardigan.training.ema import Average, settled
 from cardigan.training.networks import Modes
 from cardigan.training.optimizers import Adam, OptimizerSettings, laid_out
 from cardigan.training.precision import Precision, Way, arithmetic, digits, usual
 from cardigan.training.probe import Probed
 from cardigan.training.schedules import Schedule, check_multiplier
+from cardigan.training.spectral import SpectralNorms
 from cardigan.training.steps import Played, differentiated, draw_fakes, draw_sources
 from cardigan.training.turns import alternate, check_turn
 from cardigan.training.verdicts import DISTANT, Verdict
@@ -106,6 +108,10 @@ class Training:
             player: [group["lr"] for group in optimizer.param_groups] for player, optimizer in self.optimizers.items()
         }
         self.rate_scale = 1.0
+        self.norms = {player: SpectralNorms(gan.network(player)) for player in PLAYERS}
+        self.batched = True
+        """Whether spectral norm divides all weights of a network at once; one by one computes the same."""
+        self._buffers: dict[nn.Module, Buffers] = {}
         self.average = Average(gan.generator, half_life=half_life)
         self.progress = Progress()
         self.settings: dict[str, Any] = {
@@ -133,6 +139,12 @@ class Training:
         """Both networks, as in ``PLAYERS``, and an augmentation that learns."""
         learning = [self.gan.augment] if isinstance(self.gan.augment, nn.Module) else []
         return [self.gan.discriminator, self.gan.generator, *learning]
+
+    def _buffers_of(self, module: nn.Module) -> Buffers:
+        """Those of a module that trains; another stage may bring another augmentation."""
+        if module not in self._buffers:
+            self._buffers[module] = Buffers(module)
+        return self._buffers[module]
 
     def published(self, batches: Batches, *, images: int = 1024) -> GeneratorNetwork:
         """A copy of the averaged generator, ready to draw: evaluation mode, normalisation measured for its weights.
@@ -204,12 +216,20 @@ class Training:
         losses: dict[str, Tensor] = {}
         logits: dict[str, Tensor] = {}
         # Networks in training mode write into their buffers whenever they are asked; who only looks on must not change.
-        kept = [kept_buffers(module) for module in self.modules()]
-        with seeded(self.seed, "layers", progress.images, device=self.device):
+        needed = [kept for verdict in self.unread for kept in verdict.kept]
+        kept = [self._buffers_of(module).keep(needed=needed) for module in self.modules()]
+        norms = self.norms
+        with ExitStack() as stack:
+            stack.enter_context(seeded(self.seed, "layers", progress.images, device=self.device))
+            for player in PLAYERS:
+                stack.enter_context(norms[player].turn())
+            norms["generator"].step(batched=self.batched)
             rng = generator(self.seed, "latents", progress.images, device=self.device)
             with self.arithmetic():
                 fakes = draw_fakes(self.gan, batch, rng, graph="generator" in turn)
             for player in turn:
+                if player == "discriminator" or self.gan.objective.generator is not None:
+                    norms["discriminator"].step(batched=self.batched)
                 played, gradients = differentiated(
                     *(self.gan, player, batch, fakes),
                     steps=progress.steps[player],
@@ -217,6 +237,7 @@ class Training:
                     arithmetic=self.arithmetic,
                 )
                 named, means = self._move(player, played, gradients, batch, kept)
+                norms[player].forget()
                 losses |= {f"{player}/{name}": value for name, value in named.items()}
                 logits = means | logits
                 if player == "discriminator" and isinstance(self.gan.augment, Adaptive):
@@ -224,7 +245,7 @@ class Training:
                     self.gan.augment.observe(gathered(above), images=batches.batch_size)
         for player, buffers in zip(PLAYERS, kept, strict=False):
             if player not in turn:
-                put_back(buffers)
+                buffers.put_back()
         began = progress.images
         progress.images += batches.batch_size
         progress.turns += 1
@@ -260,8 +281,8 @@ class Training:
         elif not verdict.sound:
             self.judge()  # an earlier step may be where it began
             raise verdict.undone()
-        for weight, gradient in zip(used, present, strict=True):
-            weight.grad = laid_out(gradient, weight)
+        for weight, gradient in zip(used, laid_out(present, used), strict=True):
+            weight.grad = gradient
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         for projection in self.gan.projections:
@@ -271,7 +292,7 @@ class Training:
         if "adversarial" in named:
             new, old = named["adversarial"], progress.smoothed.get(player)
             share = max(0.1, 1 / progress.steps[player])
-            moved = new if old is None else old + share * (new - old)
+            moved = new if old is None else torch.lerp(torch.as_tensor(old).to(new), new, share)
             progress.smoothed[player] = torch.where(verdict.finite, moved, 0.0 if old is None else old)
         return named, logits
 

@@ -1,6 +1,6 @@
 """Optimizers as values: settings that become an optimizer when they meet a network's parameters; and what they read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cardigan.checks import check, check_not_negative
+from cardigan.training.buffers import copy_all
 
 
 class OptimizerSettings(Protocol):
@@ -80,8 +81,8 @@ class RMSprop:
         return torch.optim.RMSprop(parameters, lr=self.learning_rate)
 
 
-def laid_out(values: Tensor, weight: Tensor) -> Tensor:
-    """A gradient or a moment of a weight, its numbers in memory as the weight's are.
+def laid_out(values: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor]:
+    """A gradient or a moment of each weight, its numbers in memory as the weight's are.
 
     Fused optimizers on a CPU (torch 2.13) read numbers in the order of memory, and would take each for another
     weight's. ``backward`` sees to that, but ``grad`` gives the gradients of penalties and of flipped or transposed
@@ -89,7 +90,12 @@ def laid_out(values: Tensor, weight: Tensor) -> Tensor:
 
     Example:
         >>> weight = torch.zeros(2, 3)
-        >>> laid_out(torch.ones(3, 2).T, weight).stride() == weight.stride()
+        >>> laid_out([torch.ones(3, 2).T], [weight])[0].stride() == weight.stride()
         True
     """
-    return values if values.stride() == weight.stride() else torch.empty_like(weight).copy_(values)
+    found = list(values)
+    other = [place for place, weight in enumerate(weights) if found[place].stride() != weight.stride()]
+    for place in other:
+        found[place] = torch.empty_like(weights[place])
+    copy_all([found[place] for place in other], [values[place] for place in other])
+    return found

@@ -106,7 +106,7 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
             weight = weights[int(index)]
             # The optimizer would keep this very tensor and write into it, and the checkpoint could not be used again.
             own = value.clone()
-            packed.setdefault(int(index), {})[name] = laid_out(own, weight) if own.shape == weight.shape else own
+            packed.setdefault(int(index), {})[name] = laid_out([own], [weight])[0] if own.shape == weight.shape else own
         optimizer.load_state_dict({"state": packed, "param_groups": optimizer.state_dict()["param_groups"]})
     training.average.images = state["average_images"]
     training.rate_scale = state["rate_scale"]

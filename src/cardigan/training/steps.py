@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cardigan.contracts import GAN, Batch, DiscriminatorNetwork, GeneratorNetwork, Player, Step, Term
 from cardigan.errors import CardiganError
 from cardigan.share import current, in_groups, own, spread
+from cardigan.training.buffers import LISTS
 from cardigan.training.precision import widened
 
 
@@ -50,7 +51,8 @@ class Played:
     @property
     def total(self) -> Tensor:
         """The sum that is differentiated."""
-        return torch.stack(list(self.losses.values())).sum()
+        first, *others = self.losses.values()
+        return torch.stack([first, *others]).sum() if others else first
 
 
 def draw_sources(gan: GAN, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
@@ -139,8 +141,15 @@ def differentiated(
         fake_logits = widened(gan.discriminator(seen.images, seen.labels, *seen.smaller))
         whole = gan.objective.discriminator(real=real_logits, fake=fake_logits).mean()
     played = Played({"adversarial": whole}, {"real": real_logits, "fake": fake_logits.detach()})
-    pairs = zip(gradients, differentiate(whole), strict=True)
-    return played, [two if one is None else one if two is None else one + two for one, two in pairs]
+    return played, _added(gradients, differentiate(whole))
+
+
+def _added(ones: Sequence[Tensor | None], others: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """The sum of two losses' gradients, weight by weight; None where neither has one."""
+    pairs = [(one, other) for one, other in zip(ones, others, strict=True) if one is not None and other is not None]
+    sums = iter(LISTS._foreach_add([one for one, _ in pairs], [other for _, other in pairs]) if pairs else ())
+    either = zip(ones, others, strict=True)
+    return [other if one is None else one if other is None else next(sums) for one, other in either]
 
 
 def play(gan: GAN, player: Player, batch: Batch, fakes: Fakes, *, steps: int) -> Played:
@@ -235,7 +244,9 @@ def _judge_both(
     if not isinstance(discriminator, DiscriminatorNetwork):
         return discriminator(real.images, real.labels), discriminator(fake.images, fake.labels, *fake.smaller), []
     if not _in_one_pass(discriminator, fake.smaller):
-        real_logits, seen = discriminator.examine(real.images, real.labels)
+        given = real.images, real.labels
+        # Maps that nobody reads are not asked for: what is compiled is the network's call.
+        real_logits, seen = discriminator.examine(*given) if maps else (discriminator(*given), [])
         return real_logits, discriminator(fake.images, fake.labels, *fake.smaller), seen
     both = None if real.labels is None or fake.labels is None else torch.cat([real.labels, fake.labels])
     count = len(real.images)

@@ -12,7 +12,7 @@ from torch import Tensor
 from cardigan.contracts import Player
 from cardigan.errors import CardiganError
 from cardigan.share import current, gathered, sharing
-from cardigan.training.buffers import Kept, put_back
+from cardigan.training.buffers import LISTS, Kept
 
 DISTANT = frozenset({"cuda"})
 """Kinds of devices that work through a queue: whoever reads a number there waits until they come to it."""
@@ -70,8 +70,9 @@ class Verdict:
         self.player: Player = player
         self.losses, self.images, self.indices, self.kept = losses, images, indices, kept
         self._share = current()
-        total = torch.stack(list(losses.values())).sum()
-        self.finite = torch.isfinite(torch.nn.utils.get_total_norm(gradients) + total)
+        # Norms are 0 or more, so their sum is below infinity if all numbers are finite, and at no other time.
+        norms = LISTS._foreach_norm([*gradients, *losses.values()])
+        self.finite = torch.stack(norms).sum() < torch.inf
         self._copy, self._arrived = self.finite, None
         if self.finite.is_cuda:
             # On its way to the host from here on, so that whoever asks later waits for this step and not for later
@@ -104,7 +105,7 @@ class Verdict:
         Of several processes, all have to call it.
         """
         for buffers in self.kept:
-            put_back(buffers)
+            buffers.put_back()
         indices = []
         if self.indices is not None:
             with sharing(self._share):
