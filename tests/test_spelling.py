@@ -114,6 +114,10 @@ def test_all_wrong_names_are_told_at_once():
         ["train", "digits", "--size", "64", "64"],
         ["train", "digits", "--batch-size", "8"],
         ["generate", "run"],
+        ["train", "no/such/folder"],
+        ["train", "nothing*.png"],
+        ["sample", "nothing"],
+        ["report", "nothing"],
     ],
 )
 def test_typing_errors_are_answered_before_torch_is_loaded(words):

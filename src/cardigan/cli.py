@@ -11,6 +11,7 @@ from cardigan import arguments, spelling
 from cardigan._version import __version__
 from cardigan.cli_measure import compare, evaluate, judge
 from cardigan.errors import CardiganError
+from cardigan.folder import RunFolder
 from cardigan.interrupts import InterruptedRunError
 from cardigan.paths import expanded
 from cardigan.place import tells, told
@@ -75,6 +76,9 @@ def train(
     settings: dict[str, Any] = dict(arguments.pairs(set_ or []))
     sides = arguments.size(size)
     spelling.check(recipe, settings, device=device)
+    from cardigan.data.sources import check_there
+
+    check_there(source)
     from cardigan.following import FinishedElsewhereError
     from cardigan.launch import train as start
 
@@ -125,6 +129,7 @@ def sample(
     out
         Where to; RUN/drawn if left out, or RUN/drawn-2 where that has images of another generator.
     """
+    RunFolder(run).check_there()
     from cardigan.data.words import counted
     from cardigan.picture_files import folder_for, save_samples
     from cardigan.runs import load
@@ -178,6 +183,7 @@ def restore(
     set_
         KEY=VALUE: max_megapixels and value_range of the images.
     """
+    RunFolder(run).check_there()
     from cardigan.data.values import parsed
     from cardigan.data.words import counted, printable
     from cardigan.picture_files import change_files
@@ -223,6 +229,7 @@ def report(run: Path, /) -> None:
     run
         The run's folder.
     """
+    RunFolder(run).check_there()
     from cardigan.runs import Run
 
     opened = Run(run)

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from cardigan import arguments
 from cardigan.arguments import Whole
+from cardigan.folder import RunFolder
 
 
 def evaluate(
@@ -45,6 +46,10 @@ def evaluate(
         Where the score card is written, as JSON; RUN/scores.json if left out.
     """
     sides = arguments.size(size)
+    if against:
+        from cardigan.data.sources import check_there
+
+        check_there([against])
     from cardigan.evaluation.words import told
     from cardigan.request import pick_device
     from cardigan.scoring import evaluate as measure
@@ -110,6 +115,9 @@ def judge(
     results
         Ask nobody; print what was answered so far, and where the CSV files are.
     """
+    for each in (run, other):
+        if each:
+            RunFolder(each).check_there()
     from cardigan import judge as room
 
     if results:

@@ -96,18 +96,26 @@ class RunFolder:
         """The page that shows it all."""
         return self.path / "report.html"
 
+    def check_there(self) -> None:
+        """Refuse a folder that is no run at a glance.
+
+        Raises:
+            CardiganError: if it has no configuration.
+        """
+        if not self.config.is_file():
+            raise CardiganError(
+                f"{self.path} is not a run: it has no config.json. Train one first: cardigan train SOURCE"
+            )
+
     def read_config(self) -> dict[str, Any]:
         """The configuration.
 
         Raises:
             CardiganError: if this is no run folder, or its configuration is damaged.
         """
+        self.check_there()
         try:
             config = json.loads(self.config.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise CardiganError(
-                f"{self.path} is not a run: it has no config.json. Train one first: cardigan train SOURCE"
-            ) from None
         except ValueError as error:
             raise CardiganError(
                 f"{self.config} is damaged ({error}). Restore it, or train into another --out."

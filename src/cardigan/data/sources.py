@@ -43,6 +43,7 @@ _READERS: tuple[tuple[tuple[str, ...], _Reader], ...] = (
 )
 _FOUND = tuple(ending for endings, _ in _READERS for ending in endings)
 _MOST_TYPED = 8
+_HUB_ID = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 
 _REMEDIES = {
     (".h5", ".hdf5"): (
@@ -142,6 +143,24 @@ def open_source(text: Any, settings: DataSettings = DEFAULTS) -> Source:
     if stat.S_ISREG(mode) and (reader := _reader(path)):
         return reader(path, settings)
     raise CardiganError(_no_source(path))
+
+
+def check_there(named: Sequence[str]) -> None:
+    """Refuse paths that do not exist, before anything heavy is loaded. What has to be opened to be known passes.
+
+    Args:
+        named: the sources on a command line.
+
+    Raises:
+        CardiganError: as :func:`open_source` does.
+
+    Example:
+        >>> check_there(["digits"]), check_there(["owner/name"])
+        (None, None)
+    """
+    absent = [text for text in named if text != "digits" and not os.path.lexists(path_of(text))]
+    if not named or (absent and not any(re.fullmatch(rf"{_HUB_ID}|\w+:.*", text) for text in absent)):
+        open_source(list(named))
 
 
 def _reader(path: Path) -> _Reader | None:
@@ -252,7 +271,7 @@ def _not_on_disk(text: str, path: Path, settings: DataSettings) -> Source:
             return _several([Path(each) for each in found], settings, text)
     if re.match(r"(https?|ftp|s3|gs|kaggle)://?|kaggle:", text):
         raise CardiganError(_address(text))
-    is_id = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", text) and not text.lower().endswith(_FOUND)
+    is_id = re.fullmatch(_HUB_ID, text) and not text.lower().endswith(_FOUND)
     if is_id and not path.parent.exists():
         return data_set(text, settings=settings)
     parent = path.parent
