@@ -443,3 +443,13 @@ def test_a_network_that_the_user_holds_is_not_moved(on_a_gpu, distant):
     run.report()
     assert run.generator is network
     assert distant == [("generator", "cpu"), ("generator", "cuda")]
+
+
+def test_a_label_is_found_however_its_accents_are_composed():
+    composed, decomposed = "\u00fcber", "u\u0308ber"
+    for known in (composed, decomposed):
+        facts = {"classes": {"cat": 1, known: 1}}
+        for asked in (composed, decomposed):
+            assert Run._labels(facts, 2, seed=0, label=asked).tolist() == [1, 1]
+    with pytest.raises(CardiganError, match="There is no class 'uber'"):
+        Run._labels(facts, 2, seed=0, label="uber")
