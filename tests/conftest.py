@@ -103,6 +103,7 @@ def spoil_turns():
 # versions by the pull requests that added it (145526, 149378).
 
 MISSING_ON_APPLE = {
+    "vdot": "before 2.11",
     "_upsample_bilinear2d_aa": "before 2.7",
     "_upsample_bicubic2d_aa": "before 2.8",
     "_upsample_bilinear2d_aa_backward": "in 2.13",

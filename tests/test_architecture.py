@@ -126,6 +126,7 @@ ALLOWED = {
     "evaluation/gathering": {"randomness", "data", "evaluation", "metrics.copying"},
     # the heart
     "training": LEAVES | {"training"},
+    "training/pace": LEAVES | {"layers", "training"},
     # those who watch
     "report": {"errors", "report"},
     "watchers": {"beside", "contracts", "clock", "data.words", "durable", "errors", "report", "sample"},
@@ -175,7 +176,9 @@ ALLOWED = {
     "found": {"errors", "course", "folder", "randomness", "request", "training", "trials"},
     "session": ANY,
     "course": LEAVES | {"recipes", "settings", "training", "trials"},
-    "following": LEAVES | {"course", "folder", "interrupts", "recipes", "runs", "session", "training", "trials"},
+    "device_checks": LEAVES | {"course", "data.cache", "recipes", "training", "_version"},
+    "following": LEAVES
+    | {"course", "device_checks", "folder", "interrupts", "recipes", "runs", "session", "training", "trials"},
     "launch": ANY,
     "arguments": {"errors"},
     "cli": ANY,

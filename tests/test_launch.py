@@ -837,7 +837,8 @@ def test_each_sitting_notes_how_the_networks_ran(tmp_path):
     stop_early(tmp_path / "run", None, turns=2)
     run = small(tmp_path / "run", resume=True, precision="bfloat16", trials=1)
     first, second = run.config["sittings"]
-    assert first == {"images": 0, "device": "cpu", "precision": "float32", "compiled": False}
+    plain = {"precision": "float32", "compiled": False, "channels_last": True}
+    assert first == {"images": 0, "device": "cpu", **plain, "self_check": {}}
     assert second["images"] > 0
     assert second["precision"] == "bfloat16"
     assert ways_trained(run.config) == ["float32 on cpu", "bfloat16 on cpu"]

@@ -14,7 +14,7 @@ from cardigan.cost import read_cost, told
 from cardigan.data.words import counted
 from cardigan.errors import CardiganError
 from cardigan.evaluation.shown import scores_of
-from cardigan.folder import RunFolder, read_lines, ways_trained
+from cardigan.folder import RunFolder, fast_paths, read_lines, ways_trained
 from cardigan.pixels import to_float
 from cardigan.report.page import MOST_CLASSES, Contents, duration
 from cardigan.sample import draw, interpolation
@@ -117,7 +117,7 @@ def _summary(
     last = records[-1] if records else {"images": 0, "seconds": 0.0}
     height, width, channels = config["shape"]
     weights = {name: f"{count:,}" for name, count in config["parameters"].items()}
-    undone, ways = facts.get("degrade"), ways_trained(config)
+    undone, ways, checks = facts.get("degrade"), ways_trained(config), fast_paths(config)
     return [
         ("Recipe", config["request"]["recipe"]),
         *([("Undoes", undone)] if undone else []),
@@ -128,6 +128,7 @@ def _summary(
         *told(read_cost(folder.path / "cost.json"), records),
         ("Device", config["device"]),
         *([("Networks ran in", ", then ".join(ways))] if ways else []),
+        *([("Fast paths", checks)] if checks else []),
         ("Parameters", f"generator {weights['generator']}, discriminator {weights['discriminator']}"),
     ]
 

@@ -109,6 +109,20 @@ class Batches(Protocol):
         ...
 
 
+@runtime_checkable
+class FastBatches(Batches, Protocol):
+    """Batches that come to the device by a fast path, and can come by a plain one."""
+
+    @property
+    def path(self) -> str:
+        """What the fast path is called; "" if there is none."""
+        ...
+
+    def plainly(self) -> Batches:
+        """The same batches by the plain path."""
+        ...
+
+
 class Prior(Protocol):
     """Where latents come from, and which classes the generator is asked for."""
 

@@ -119,7 +119,7 @@ def find_pace(
     say(f"Trying how the networks run quickest here: {' or '.join(map(str, candidates))}.")
     training.gan = standing.stage.gan
     training.set_rates(standing.rate)
-    found = quickest(training, batches, _players(standing.stage.turns, progress), candidates, seconds=left)
+    found = quickest(training, batches, coming_players(standing.stage.turns, progress), candidates, seconds=left)
     progress.seconds += time.perf_counter() - began
     plain, *_ = candidates
     if found is None or found.way == plain:
@@ -135,7 +135,7 @@ def _stages(recipe: Recipe) -> Iterator[tuple[float, Stage]]:
         start = stage.until
 
 
-def _players(turns: Turns, progress: Progress) -> Turn:
+def coming_players(turns: Turns, progress: Progress) -> Turn:
     """Who plays in the turns to come."""
     coming = [turns(replace(progress, turns=progress.turns + count)) for count in range(AHEAD)]
     return tuple(player for player in PLAYERS if any(player in turn for turn in coming))

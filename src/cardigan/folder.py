@@ -244,8 +244,30 @@ def ways_trained(config: Mapping[str, Any], images: float = math.inf) -> list[st
         ['float32 on cuda']
     """
     counted = [sitting for sitting in config.get("sittings", ()) if sitting["images"] < images]
-    ways = (f"{each['precision']}{', compiled' * each['compiled']} on {each['device']}" for each in counted)
+    ways = (
+        f"{each['precision']}{', compiled' * each['compiled']}"
+        f"{', channels first' * (not each.get('channels_last', True))} on {each['device']}"
+        for each in counted
+    )
     return list(dict.fromkeys(ways))
+
+
+def fast_paths(config: Mapping[str, Any]) -> str:
+    """What the last self-check of a run's device found, in words; "" where there was none.
+
+    Args:
+        config: of the run.
+
+    Example:
+        >>> found = {"same": ["fused optimizer", "channels last"], "dropped": {"bfloat16": "it fails"}}
+        >>> fast_paths({"sittings": [{"self_check": found}]})
+        'fused optimizer, channels last: as the plain way; done without bfloat16'
+    """
+    checks = [sitting["self_check"] for sitting in config.get("sittings", ()) if sitting.get("self_check")]
+    last = checks[-1] if checks else {}
+    parts = [f"{', '.join(last['same'])}: as the plain way"] if last.get("same") else []
+    parts += [f"done without {', '.join(last['dropped'])}"] if last.get("dropped") else []
+    return "; ".join(parts)
 
 
 def remove_empty(folders: Iterable[Path]) -> None:

@@ -1,12 +1,13 @@
 """One sitting of a run, as the other processes see it: they train, and the first one does everything else."""
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cardigan.contracts import Batches
 from cardigan.course import turns_of
 from cardigan.crew import Crew, Word
+from cardigan.device_checks import DeviceCheck
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder
 from cardigan.interrupts import InterruptedRunError, Interrupts
@@ -43,6 +44,8 @@ class Following:
     recipe: Recipe
     training: Training
     batches: Batches
+    device_check: DeviceCheck = field(default_factory=DeviceCheck)
+    """How the fast paths of the device are checked before it trains."""
     saved: int = 0
     """Images seen when the last checkpoint was written."""
 
@@ -50,6 +53,7 @@ class Following:
         """Train along to the end of the budget."""
         hand_out(self.training)
         with _Unheard() as interrupts:
+            self.batches, _ = self.device_check(self.recipe, self.training, self.batches)
             while True:
                 try:
                     return self._to_the_end(interrupts)

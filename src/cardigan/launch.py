@@ -22,6 +22,7 @@ from cardigan.data.holding import Split, hold_out, keep
 from cardigan.data.scan import told as told_of
 from cardigan.data.sources import called
 from cardigan.description import describe
+from cardigan.device_checks import DeviceCheck
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder, remove_empty
 from cardigan.following import Following
@@ -199,7 +200,13 @@ def open_session(
             session = Session(folder, config, settings, recipe, training, drawn, store, held, exam, quiet, crew)
             _take_up(session, request, split, previous, saved, resume=resume)
     config = json.loads(crew.bytes_from(json.dumps(session.config if session else None).encode()))
-    return session or Following(crew, folder, config, recipe, training, drawn)
+    sitting = session or Following(crew, folder, config, recipe, training, drawn)
+    sitting.device_check = DeviceCheck(
+        settings.run.self_check,
+        facts={"recipe": request.recipe, "shape": config["shape"], **config["resolved"]},
+        say=session.say if session else lambda text: None,
+    )
+    return sitting
 
 
 def _recipe(request: Request, settings: Settings, store: Store, device: str) -> Recipe:

@@ -1,6 +1,8 @@
 """Blocks that two models or more are made of."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -294,6 +296,12 @@ class ToPoint(nn.Conv2d):
         return F.linear(input.flatten(1), self.weight.flatten(1), self.bias)[:, :, None, None]
 
 
+class _Layout:
+    """How maps lie in memory, in all networks of this process."""
+
+    last = True
+
+
 def channels_last(maps: Tensor) -> Tensor:
     """The same maps (B, C, H, W), with the channels of a place side by side in memory.
 
@@ -301,7 +309,23 @@ def channels_last(maps: Tensor) -> Tensor:
         >>> channels_last(torch.zeros(2, 8, 4, 4)).stride()
         (128, 1, 32, 8)
     """
-    return maps.contiguous(memory_format=torch.channels_last)
+    return maps.contiguous(memory_format=torch.channels_last) if _Layout.last else maps
+
+
+@contextmanager
+def channels_first() -> Iterator[None]:
+    """While the block runs, networks leave maps as they are, in the usual order: for devices that get the other wrong.
+
+    Example:
+        >>> with channels_first():
+        ...     channels_last(torch.zeros(2, 8, 4, 4)).stride()
+        (128, 16, 4, 1)
+    """
+    before, _Layout.last = _Layout.last, False
+    try:
+        yield
+    finally:
+        _Layout.last = before
 
 
 def through(layers: nn.Sequential, maps: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from cardigan.cost import note_memory
 from cardigan.course import find_pace, turns_of
 from cardigan.crew import Crew, Word
 from cardigan.data import Store
+from cardigan.device_checks import DeviceCheck, called, noted
 from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder
@@ -28,6 +29,7 @@ from cardigan.sample import load_generator, publish
 from cardigan.settings import Settings
 from cardigan.training import checkpoint as checkpoints
 from cardigan.training.loop import Training
+from cardigan.training.selfcheck import Findings
 from cardigan.training.unison import check_alike, hand_out
 from cardigan.training.verdicts import NonFiniteError
 from cardigan.training.writer import Writer
@@ -65,6 +67,8 @@ class Session:
     quiet: bool
     crew: Crew
     """Who trains along; all the rest is done here, in the first process."""
+    device_check: DeviceCheck = field(default_factory=DeviceCheck)
+    """How the fast paths of the device are checked before it trains."""
     stage: str = ""
     """The stage of the last turn."""
     saved: int = 0
@@ -101,7 +105,10 @@ class Session:
         with Interrupts() as interrupts:  # over all attempts: who asks for the end is not forgotten by rolling back
             run = self.settings.run
             self._tell(find_pace(self.recipe, self.training, self.batches, self.budget, run, say=self.say))
-            self._note_sitting()
+            self.batches, found = self.device_check(self.recipe, self.training, self.batches)
+            for text in found.told(called(self.training.device)) if found else ():
+                self._tell(text)
+            self._note_sitting(found)
             while True:
                 try:
                     return self._to_the_end(interrupts)
@@ -110,7 +117,7 @@ class Session:
                         self._roll_back(error)
                     hand_out(self.training)
 
-    def _note_sitting(self) -> None:
+    def _note_sitting(self, found: Findings | None) -> None:
         """Note in ``config.json`` how the networks run in this sitting, unless nothing is left to train.
 
         A sitting that left no checkpoint has trained nothing that counts, so it is dropped.
@@ -120,6 +127,7 @@ class Session:
         now = self.training.progress.images
         before = [sitting for sitting in self.config["sittings"] if sitting["images"] < now]
         this = {"images": now, "device": str(self.training.device), **asdict(self.training.way)}
+        this["self_check"] = noted(found)
         self.config["sittings"] = [*before, this]
         self.folder.write_config(self.config)
 

@@ -35,6 +35,9 @@ class RunSettings:
     measured to be quicker here and the recipe was seen to learn as well with it."""
     pace: bool = True
     """On a budget in minutes, measure which way of running the networks is quickest; false takes the plain one."""
+    self_check: bool | None = None
+    """Compare the fast paths of the device with the plain path before training, once for each device, driver, torch,
+    recipe and batch, and do without those that differ. None does so on all devices but CPUs."""
     tensorboard: bool = False
     """Also write TensorBoard events into the run's folder; needs the extra ``tensorboard``."""
 

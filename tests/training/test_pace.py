@@ -355,4 +355,4 @@ def test_it_is_measured_at_the_rate_that_training_would_have(quick, clock, monke
     ],
 )
 def test_everybody_who_plays_in_the_turns_to_come_plays_in_those_that_are_measured(turns, players):
-    assert course._players(turns, Progress()) == players
+    assert course.coming_players(turns, Progress()) == players

@@ -3,6 +3,8 @@
 A batch is a function of (seed, images seen): there is nothing to rewind and nothing to save.
 """
 
+import copy
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -67,9 +69,8 @@ class StoredBatches:
         self.batch_size, self.seed, self.flip = batch_size, seed, flip
         self.device = torch.device(device)
         self.count = count
-        self._labels = None
-        if labels and store.labels is not None:
-            self._labels = torch.from_numpy(np.array(store.labels)).to(self.device)
+        self._labels = torch.from_numpy(np.array(store.labels)) if labels and store.labels is not None else None
+        self._resident_labels = None if self._labels is None else self._labels.to(self.device)
         self._pixels = store.images
         self._resident = None
         # Processes on one machine share its memory, and each has a GPU of its own.
@@ -77,6 +78,20 @@ class StoredBatches:
         if store.images.nbytes <= RESIDENT_SHARE * free_memory(self.device) / sharers:
             self._resident = copied(store.images, self.device)
         self._order: tuple[int, Tensor] | None = None
+        self._ahead = True
+
+    @property
+    def path(self) -> str:
+        """How pixels come to the device: they all lie on it, or are fetched ahead from the store; "" for plainly."""
+        if not self._ahead:
+            return ""
+        return "resident batches" if self._resident is not None else "prefetched batches"
+
+    def plainly(self) -> "StoredBatches":
+        """The same batches, each read from the store when it is asked for, and copied while everybody waits."""
+        plain = copy.copy(self)
+        plain._resident, plain._resident_labels, plain._ahead = None, None, False
+        return plain
 
     def at(self, images: int) -> Batch:
         """The batch that is drawn when ``images`` images have been seen; while a share holds, that part of it."""
@@ -90,16 +105,19 @@ class StoredBatches:
             picked = self._resident[there]
         else:
             picked = self._sent(torch.from_numpy(self._pixels[places.numpy()]))
-            read_ahead(self._pixels, own(self._places(images + self.batch_size)).numpy())
+            if self._ahead:
+                read_ahead(self._pixels, own(self._places(images + self.batch_size)).numpy())
         real = to_float(picked)
         if mirrored is not None:
             real = torch.where(self._sent(mirrored)[:, None, None, None], real.flip(3), real)
-        labels = None if self._labels is None else self._labels[there]
+        labels = None if self._resident_labels is None else self._resident_labels[there]
+        if labels is None and self._labels is not None:
+            labels = self._sent(self._labels[places])
         return Batch(real, labels=labels, indices=places)
 
     def _sent(self, tensor: Tensor) -> Tensor:
         """To the device; from pages that stay where they are, so that nobody waits for the copy."""
-        if self.device.type != "cuda":
+        if self.device.type != "cuda" or not self._ahead:
             return tensor.to(self.device)
         return tensor.pin_memory().to(self.device, non_blocking=True)
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cardigan.contracts import Batch, Batches
+from cardigan.contracts import Batch, Batches, FastBatches
 from cardigan.errors import CardiganError
 from cardigan.pixels import resized, to_float, to_uint8
 from cardigan.randomness import generator
@@ -175,6 +175,16 @@ class Pairs:
     def batch_size(self) -> int:
         """Images in each batch."""
         return self.batches.batch_size
+
+    @property
+    def path(self) -> str:
+        """How the clean images come to the device."""
+        return getattr(self.batches, "path", "")
+
+    def plainly(self) -> "Pairs":
+        """The same batches by the plain path, if there is another."""
+        plain = self.batches.plainly() if isinstance(self.batches, FastBatches) else self.batches
+        return Pairs(plain, self.degradation, seed=self.seed)
 
     def at(self, images: int) -> Batch:
         """The batch that is drawn when ``images`` images have been seen."""

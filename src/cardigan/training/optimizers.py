@@ -81,6 +81,25 @@ class RMSprop:
         return torch.optim.RMSprop(parameters, lr=self.learning_rate)
 
 
+def unfuse(optimizer: torch.optim.Optimizer) -> None:
+    """Have an optimizer step weight by weight, in place: slower, and right where a fused step is not.
+
+    Its state stays.
+
+    Example:
+        >>> optimizer = Adam()([nn.Parameter(torch.zeros(2))])
+        >>> unfuse(optimizer)
+        >>> optimizer.defaults["fused"], optimizer.param_groups[0]["fused"]
+        (False, False)
+    """
+    for settings in (optimizer.defaults, *optimizer.param_groups):
+        settings |= {name: False for name in ("fused", "foreach") if name in settings}
+    for state in optimizer.state.values():
+        if isinstance(state.get("step"), Tensor):
+            state["step"] = state["step"].cpu()  # where such a step reads it
+    vars(optimizer).pop("found_inf", None)
+
+
 def laid_out(values: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor]:
     """A gradient or a moment of each weight, its numbers in memory as the weight's are.
 

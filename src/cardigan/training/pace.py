@@ -6,8 +6,8 @@ training of so many images stays a function of its seed.
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from warnings import catch_warnings
@@ -16,6 +16,7 @@ import torch
 
 from cardigan.clock import StepRecord
 from cardigan.contracts import Batches, Turn
+from cardigan.layers import channels_first
 from cardigan.training.checkpoint import Copy
 from cardigan.training.loop import PLAYERS, Training
 from cardigan.training.precision import Precision, Way, knows, usual
@@ -72,6 +73,8 @@ def run_as(training: Training, way: Way) -> None:
     """Have the networks run in that way from now on; weights and all that is saved of them stay as they are."""
     training.compute_in(way.precision)
     training.way = way
+    if not way.channels_last:
+        training.arithmetic = _in_usual_order(training.arithmetic)
     twice = any(term.player == "discriminator" for term in training.gan.terms)
     for player in PLAYERS:
         network = training.gan.network(player)
@@ -79,6 +82,19 @@ def run_as(training: Training, way: Way) -> None:
         if way.compiled and not (twice and player == "discriminator"):
             # Shapes hold for a whole training; and random numbers are those of the plain way.
             network.compile(dynamic=False, options={"fallback_random": True})
+
+
+def _in_usual_order(
+    arithmetic: Callable[[], AbstractContextManager[object]],
+) -> Callable[[], AbstractContextManager[object]]:
+    """The same context, in which maps lie in the usual order."""
+
+    @contextmanager
+    def both() -> Iterator[None]:
+        with channels_first(), arithmetic():
+            yield
+
+    return both
 
 
 def quickest(

@@ -72,6 +72,7 @@ class Way:
         precision: what they multiply with.
         compiled: whether torch.compile has made them into fewer and larger operations. A discriminator with terms of
             its own is left as it is, for what is compiled cannot be differentiated twice.
+        channels_last: whether maps may lie with the channels of a place side by side, where a network asks for it.
 
     Example:
         >>> print(Way(), "|", Way("bfloat16", compiled=True))
@@ -80,9 +81,10 @@ class Way:
 
     precision: Precision = "float32"
     compiled: bool = False
+    channels_last: bool = True
 
     def __str__(self) -> str:
-        return self.precision + ", compiled" * self.compiled
+        return self.precision + ", compiled" * self.compiled + ", channels first" * (not self.channels_last)
 
 
 def arithmetic(precision: Precision, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
