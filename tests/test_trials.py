@@ -196,7 +196,7 @@ def test_psnr_is_the_mean_over_the_held_out_images(trials, held):
     halfway = (held.given.astype(float) + held.true.astype(float)) / 2
     errors = ((np.floor(halfway + 0.5).clip(0, 255) - held.true) ** 2).mean(axis=(1, 2, 3))
     assert line["psnr"] == pytest.approx(float(np.mean(10 * np.log10(255**2 / errors))), abs=0.05)
-    assert set(line) == KEYS | {"psnr", "texture"}
+    assert set(line) == KEYS | {"psnr", "texture", "way"}
     assert (line["images"], line["seconds"], line["budget"], line["steps"]) == (250, 25.0, [1000, None], 250)
 
 

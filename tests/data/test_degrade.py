@@ -363,7 +363,10 @@ def test_noise_depends_on_the_seed_and_the_clock_and_on_no_picture():
         return to_uint8(batch.source).int() - to_uint8(batch.real).int()
 
     known = added(100)
-    assert torch.equal(known, added(150))
+    # The same noise; where it lies half way between two levels, a float of another picture rounds the other way.
+    difference = (known - added(150)).abs()
+    assert difference.max() <= 1
+    assert (difference > 0).float().mean() < 1e-3
     assert torch.equal(known, added(100, order=7))
     for other in (added(100, seed=1), added(100, clock=4), added(100, clock=12)):
         assert (known != other).float().mean() > 0.9
