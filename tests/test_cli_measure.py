@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cardigan import cli
 from cardigan.evaluation.card import CARD, load_card
@@ -187,13 +188,33 @@ def test_a_card_of_an_earlier_generator_is_told(capsys, here):
     )
 
 
+def test_settings_say_how_files_are_read(capsys, here):
+    for part, seed in (("train", 1), ("test", 2)):
+        (here / "set" / part).mkdir(parents=True)
+        for place in range(30):
+            pixels = np.random.default_rng(100 * seed + place).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(here / "set" / part / f"{place}.png")
+    words = ["set", "--against", "drawn.npz", "--features", "gradients"]
+    cli.main(["evaluate", *words, "--out", "train.json"])
+    cli.main(["evaluate", *words, "--out", "test.json", "--set", "split=test"])
+    train, test = (json.loads((here / f"{part}.json").read_text(encoding="utf-8")) for part in ("train", "test"))
+    assert train["scores"] != test["scores"]
+    assert failure(capsys, "evaluate", *words, "--set", "splt=test") == (
+        "There is no setting 'splt'. Did you mean 'split'?"
+    )
+    assert failure(capsys, "evaluate", "a", "--set", "split=test") == (
+        "split cannot be set here: a run is measured on its own data, as it was read. Name other images with "
+        "--against, or leave the settings out."
+    )
+
+
 # --- both ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("command", "flags"),
     [
-        ("evaluate", {"--against", "--features", "--count", "--seed", "--size", "--device", "--out"}),
+        ("evaluate", {"--against", "--features", "--count", "--seed", "--size", "--device", "--out", "--set"}),
         ("compare", {"--metric"}),
     ],
 )

@@ -22,6 +22,7 @@ def evaluate(
     size: str | None = None,
     device: str = "auto",
     out: Path | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
 ) -> None:
     """Measure how good images are, and whether good numbers would deceive.
 
@@ -44,8 +45,10 @@ def evaluate(
         auto, cpu, cuda, cuda:N or mps.
     out
         Where the score card is written, as JSON; RUN/scores.json if left out.
+    set_
+        KEY=VALUE: how images in files are read, such as split=test or value_range=0..4095.
     """
-    sides = arguments.size(size)
+    sides, settings = arguments.size(size), arguments.pairs(set_ or [])
     if against:
         from cardigan.data.sources import check_there
 
@@ -64,6 +67,7 @@ def evaluate(
         device=pick_device(device),
         out=out,
         on_step=lambda text: print(f"{text} ...", file=sys.stderr),  # noqa: T201
+        **settings,
     )
     print(told(card))  # noqa: T201
 

@@ -24,7 +24,7 @@ from cardigan.folder import RunFolder, read_lines, ways_trained
 from cardigan.paths import path_of
 from cardigan.randomness import derive
 from cardigan.runs import Run
-from cardigan.settings import resolve
+from cardigan.settings import resolve, resolve_data
 
 COUNT = 1_000
 """Samples in each part."""
@@ -49,6 +49,7 @@ def evaluate(
     device: torch.device | str | None = None,
     out: Path | None = None,
     on_step: Told = lambda text: None,
+    **settings: Any,
 ) -> ScoreCard:
     """Measure how good images are, and whether good numbers would deceive.
 
@@ -67,6 +68,7 @@ def evaluate(
         out: where the card is written; None for ``scores.json`` in the run's folder, whose report is then written anew,
             and nowhere for other subjects.
         on_step: called with what is about to be done.
+        **settings: how images in files are read, as ``split`` or ``value_range``; beside a run those of ``against``.
 
     Returns:
         The score card.
@@ -88,15 +90,18 @@ def evaluate(
     subject = subject.path if isinstance(subject, Run) else path_of(subject)
     run = _as_run(subject, against)
     _check(subject, run, count, size)
+    reading = _reading(run, against, settings)
     path = path_of(out) if out else (run.path / CARD if run is not None else None)
     if path is not None:
         _check_writable(path)
     device = torch.device(device or (run.device if run is not None else "cpu"))
     if run is not None:
-        found = _of_run(run, against, count, seed, device, on_step)
+        found = _of_run(run, against, reading, count, seed, device, on_step)
     else:
         on_step("reading the images")
-        found = _of_files(subject, str(against), (size, size) if isinstance(size, int) else size, seed)
+        sides = (size, size) if isinstance(size, int) else size
+        store, gathered = of_files(subject, str(against), sides, reading)
+        found = _Found(_split(store, seed), gathered, Origin(seeds=(seed,)))
     real = found.gathered.real
     on_step("looking for an extractor")
     if features is None:
@@ -203,11 +208,17 @@ def _check_writable(path: Path) -> None:
 
 
 def _of_run(
-    run: Run, against: str | Path | None, count: int | None, seed: int, device: torch.device, on_step: Told
+    run: Run,
+    against: str | Path | None,
+    reading: DataSettings,
+    count: int | None,
+    seed: int,
+    device: torch.device,
+    on_step: Told,
 ) -> _Found:
     on_step("reading the real images")
     samples, config = run.folder.samples, run.config
-    gathered = of_a_run(samples, config) if against is None else beside_a_run(against, samples, config, _settings(run))
+    gathered = of_a_run(samples, config) if against is None else beside_a_run(against, samples, config, reading)
     if gathered is None:
         raise CardiganError(
             f"The images that {run.path} was trained on are not in this machine's cache any more. Name them: cardigan "
@@ -240,11 +251,6 @@ def _of_run(
     return _Found([run.sample(each, seed=part, device=device) for part in seeds], gathered, origin, labels, trained)
 
 
-def _of_files(subject: str | Path, against: str, size: tuple[int, int] | None, seed: int) -> _Found:
-    store, gathered = of_files(subject, against, size)
-    return _Found(_split(store, seed), gathered, Origin(seeds=(seed,)))
-
-
 def _chosen(run: Run) -> str:
     """What the choice of the generator owes to the images that it is measured against."""
     trials = [line for line in read_lines(run.folder.trials) if "kid" in line and not line.get("again")]
@@ -256,11 +262,23 @@ def _chosen(run: Run) -> str:
     )
 
 
-def _settings(run: Run) -> DataSettings:
-    """How the run's data was read."""
-    request = run.config["request"]
-    found, _ = resolve(request["recipe"], request["settings"])
-    return DataSettings() if found is None else found.data
+def _reading(run: Run | None, against: str | Path | None, given: dict[str, Any]) -> DataSettings:
+    """How files are read: as a run's data was, or as they are; what the user gives comes first.
+
+    Raises:
+        CardiganError: if a setting is unknown or wrong, or there is nothing that is read.
+    """
+    if run is not None and against is None and given:
+        raise CardiganError(
+            f"{', '.join(given)} cannot be set here: a run is measured on its own data, as it was read. Name other "
+            f"images with --against, or leave the settings out."
+        )
+    request = {"recipe": "auto", "settings": {"allow_upscale": True}} if run is None else run.config["request"]
+    _, problems = resolve_data(given)
+    found, _ = resolve(request["recipe"], request["settings"] | given) if not problems else (None, [])
+    if problems:
+        raise CardiganError("\n".join(problems))
+    return DataSettings(allow_upscale=True) if found is None else found.data
 
 
 def _looked_through(settings: dict[str, str]) -> str:

@@ -94,19 +94,28 @@ def beside_a_run(source: str | Path, samples: Path, config: dict[str, Any], sett
     return _gathered(known, places, np.array(store.images[unseen]), told)
 
 
-def of_files(source: str | Path, against: str | Path, size: Size | None) -> tuple[Store, Gathered]:
+def of_files(
+    source: str | Path, against: str | Path, size: Size | None, settings: DataSettings | None = None
+) -> tuple[Store, Gathered]:
     """Generated images in files, and real ones, at the size of the former.
 
     Both are read in colour if either has any, for samples without it would look like grey photos.
+
+    Args:
+        source: of the generated images.
+        against: source of the real ones.
+        size: height and width; None takes those of the generated images.
+        settings: how both are read; None reads them as they are.
     """
-    ours = replace(SETTINGS, duplicates="keep", labels=False)
+    given = settings or SETTINGS
+    ours = replace(given, duplicates="keep", labels=False)
     mine = read(source, size, ours)
-    theirs = read(against, mine.shape[:2], SETTINGS)
+    theirs = read(against, mine.shape[:2], given)
     channels = max(mine.shape[2], theirs.shape[2])
     if mine.shape[2] != channels:
         mine = read(source, size, replace(ours, channels=channels))
     if theirs.shape[2] != channels:
-        theirs = read(against, mine.shape[:2], replace(SETTINGS, channels=channels))
+        theirs = read(against, mine.shape[:2], replace(given, channels=channels))
     told = (*_remarks(mine, size), *_remarks(theirs, mine.shape[:2]))
     return mine, _divided(
         theirs,
