@@ -33,7 +33,7 @@ from cardigan.training.schedules import Schedule, check_multiplier
 from cardigan.training.spectral import SpectralNorms
 from cardigan.training.steps import Played, differentiated, draw_fakes, draw_sources
 from cardigan.training.turns import alternate, check_turn
-from cardigan.training.verdicts import DISTANT, Verdict
+from cardigan.training.verdicts import DISTANT, NonFiniteError, Verdict
 from cardigan.training.whole_batch import over_all
 
 SETTINGS = ("optimizers", "half_life", "seed", "device", "precision")
@@ -450,7 +450,11 @@ def _turns_of(
     while (now := place(progress)) < end:
         if schedule is not None:
             training.set_rates(schedule(max((now - start) / (end - start), 0.0)))
-        record = training.turn(seen, turns)
+        try:
+            record = training.turn(seen, turns)
+        except NonFiniteError:
+            progress.seconds = time.perf_counter() - began  # what the turn took is spent all the same
+            raise
         seen = batches
         clock = time.perf_counter() - began
         # Where time decides how far training is, one clock decides for all.
