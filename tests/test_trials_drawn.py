@@ -16,7 +16,7 @@ from cardigan.metrics.kernel import kernel_distance
 from cardigan.recipes import Stage
 from cardigan.sample import latents_for
 from cardigan.trials import Budget, Drawn, Trials
-from cardigan.trials.drawn import planned, samples
+from cardigan.trials.drawn import difference_error, planned, samples
 from cardigan.trials.quick import detail, quick
 
 STAGES = (Stage("training", 1.0, None),)
@@ -208,8 +208,14 @@ def test_the_score_is_the_kernel_distance_to_held_out_images():
     assert found["kid"] == pytest.approx(sum(within) - 2 * similar(real, fake).mean(), abs=1e-6)
     assert found["error"] > 0
     assert found["samples"] == 500
+    assert len(found["left"]) == 20
+    assert len(json.dumps(found["left"])) < 400, "a line of trials.jsonl stays short"
     with torch.no_grad():
-        painter.weight += 1
+        painter.weight += 0.01
+    near = exam.measure(painter)
+    assert difference_error(near, found) < 0.2 * found["error"], "both are on the same latents and real images"
+    with torch.no_grad():
+        painter.weight += 0.99
     assert exam.measure(painter)["kid"] > found["kid"] + 3 * found["error"]
     assert abs(exam.floor) < 3 * found["error"] + 1e-4, "training images are like held-out ones"
 
@@ -368,6 +374,31 @@ def test_the_lowest_is_kept_if_the_last_is_worse_beyond_chance():
     assert exam.best((), [low, line(2, 0.3), last(0.1099)]) == 0
     assert exam.best((), [line(1, 0.2), line(2, 0.1), line(3, 0.1)]) == 1
     assert not exam.done((), [line(1, 0.1)] + [line(2, 9.0)] * 50)
+
+
+def together(images, kid, odd=0.0):
+    """A score that moves from group to group as every other one does, by 30 times what it moves by itself."""
+    return line(images, kid, 0.05, left=[kid + 0.03 * (group % 2) + odd * (group == 3) for group in range(20)])
+
+
+def test_what_two_scores_have_in_common_is_no_reason_to_keep_the_last():
+    """One odd group of 20 by 0.001 makes an error of 19 / 20 of it, so that the bound is 0.0019."""
+    exam, low = scripted(), together(1, 0.100)
+    assert difference_error(low, together(2, 0.12, odd=0.001)) == pytest.approx(0.00095, rel=1e-6)
+    assert exam.choice((), [low, together(2, 0.1020, odd=0.001)]) == 0
+    assert exam.choice((), [low, together(2, 0.1018, odd=0.001)]) == 1
+    fallen = [low, together(2, 0.16, odd=0.001), together(3, 0.17, odd=0.001)]
+    assert exam.warning(fallen), "two spreads of 0.05 had blunted it"
+    without = [{key: value for key, value in each.items() if key != "left"} for each in fallen]
+    assert not exam.warning(without)
+
+
+def test_lines_without_groups_or_with_other_ones_are_compared_as_independent():
+    """As earlier versions wrote them."""
+    low, old = together(1, 0.1), line(2, 0.2, 0.05)
+    for other in (old, old | {"left": []}, old | {"left": [0.2] * 10}):
+        assert difference_error(low, other) == difference_error(other, low) == pytest.approx(0.05 * 2**0.5)
+        assert scripted().choice((), [low, other]) == 1
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def card():
             scores=(
                 Score("kid", kid, spread, 0.0005, "low", "unbiased"),
                 Score("fd", None, None, None, "low", "not given: too few"),
-                Score("recall", 0.5, 0.01, 0.9, "high", "how varied"),
+                Score("recall", 0.5, 0.01, 0.9, "high", "how varied", (0.49, 0.5, 0.51)),
                 Score("authenticity", 0.8, 0.01, 0.7, "near", "copies"),
             ),
             findings=(Finding("repeats", "Half of them repeat."), Finding("copies", "None copies.", alarm=False)),

@@ -55,6 +55,15 @@ def test_a_card_is_read_back_as_it_was(card, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [CARD]
 
 
+def test_a_card_of_before_has_no_values_of_parts(card, tmp_path):
+    card().save(tmp_path / CARD)
+    told = json.loads((tmp_path / CARD).read_text())
+    for score in told["scores"]:
+        del score["parts"]
+    (tmp_path / CARD).write_text(json.dumps(told))
+    assert [score.parts for score in load_card(tmp_path / CARD).scores] == [()] * 4
+
+
 def test_findings_are_alarms_or_notes(card):
     assert [finding.name for finding in card().alarms] == ["repeats"]
     assert [finding.name for finding in card().notes] == ["copies"]

@@ -1,5 +1,6 @@
 """Comparing score cards: what was measured otherwise is refused, what does not differ is said not to."""
 
+import numpy as np
 import pytest
 
 from cardigan.errors import CardiganError
@@ -60,6 +61,29 @@ def test_what_is_within_noise_is_said_to_be(card):
 @pytest.mark.parametrize(("distance", "told"), [(2.7, False), (2.9, True), (-2.9, True)])
 def test_two_spreads_of_the_difference_are_the_bound(distance, told):
     assert apart(Score("kid", 0.0, 1.0, None, "low"), Score("kid", distance, 1.0, None, "low")) is told
+
+
+def parted(*values):
+    return Score("kid", float(np.mean(values)), float(np.std(values, ddof=1)), None, "low", parts=values)
+
+
+def test_what_moves_the_parts_of_both_alike_is_no_noise():
+    """Parts that stray by 0.5, whose differences stray by 0.01: their error is 0.0058, and 4.3 of that the bound."""
+    one = parted(1.0, 1.5, 2.0)
+    for shift, told in ((0.03, True), (0.02, False), (-0.03, True)):
+        other = parted(0.99 + shift, 1.5 + shift, 2.01 + shift)
+        assert apart(one, other) is apart(other, one) is told
+    assert apart(one, parted(2.03, 1.53, 1.03)) is False, "part by part they differ in both directions"
+    assert apart(one, parted(1.03, 1.53)) is False, "of another number of parts only the spreads are known"
+    assert apart(one, one) is False
+
+
+def test_independent_parts_differ_in_5_of_100_cases():
+    """Of 3 parts the bound is that of Student with 2 degrees of freedom."""
+    rng = np.random.default_rng(0)
+    for parts in (2, 3, 6):
+        found = [apart(parted(*rng.normal(size=parts)), parted(*rng.normal(size=parts))) for _ in range(4000)]
+        assert np.mean(found) == pytest.approx(0.05, abs=0.012)
 
 
 @pytest.mark.parametrize("field", ["value", "spread"])

@@ -8,7 +8,7 @@ import pytest
 
 from cardigan.errors import CardiganError
 from cardigan.metrics import kernel
-from cardigan.metrics.kernel import kernel_distance, with_error
+from cardigan.metrics.kernel import jackknife, kernel_distance, leave_out, with_error
 
 
 def distance(real, fake, seed=0, **options):
@@ -163,6 +163,26 @@ def test_the_error_is_what_the_distance_strays_by_from_draw_to_draw():
     found = [with_error(rng.normal(size=(120, 5)), rng.normal(0.3, 1.0, size=(90, 5))) for _ in range(150)]
     values, errors = np.array(found).T
     assert np.sqrt((errors**2).mean()) == pytest.approx(values.std(), rel=0.35)
+
+
+@pytest.mark.parametrize(("step", "real"), [(0.05, 60), (0.5, 100), (0.1, 20)])
+def test_the_error_of_a_difference_is_what_it_strays_by_where_latents_and_real_images_are_shared(step, real):
+    """Two generators on the same latents, from nearly one to two others; the truth is the spread over 150 draws."""
+    rng = np.random.default_rng(7)
+    first = rng.normal(size=(6, 12)) / 2
+    generators = (first, first + step * rng.normal(size=first.shape))
+    found = []
+    for _ in range(150):
+        images, latents = rng.normal(size=(real, 12)), rng.normal(size=(80, 6))
+        (one, left), (other, left2) = (
+            leave_out(images, np.tanh(latents @ weights) + 0.3, groups=20) for weights in generators
+        )
+        found.append((one - other, jackknife(left - left2), math.hypot(jackknife(left), jackknife(left2))))
+    differences, stated, independent = np.array(found).T
+    truth = differences.std(ddof=1)
+    assert np.sqrt((stated**2).mean()) == pytest.approx(truth, rel=0.25)
+    assert np.median(stated) == pytest.approx(truth, rel=0.25)
+    assert np.sqrt((independent**2).mean()) > 2 * truth, "as if nothing were shared"
 
 
 def test_more_groups_than_images_are_as_many_as_there_are_images():

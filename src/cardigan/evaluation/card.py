@@ -87,6 +87,7 @@ class Score:
             None where there are not as many, or none were held out.
         better: which way is better; ``"near"`` the floor is, where neither more nor less is.
         note: what to know when reading it.
+        parts: the values of the parts, in order; () in cards of earlier versions.
     """
 
     metric: str
@@ -95,6 +96,7 @@ class Score:
     floor: float | None
     better: Better
     note: str = ""
+    parts: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def load_card(path: Path) -> ScoreCard:
         return ScoreCard(
             subject=told["subject"],
             protocol=protocol,
-            scores=tuple(Score(**score) for score in told["scores"]),
+            scores=tuple(Score(**score | {"parts": tuple(score.get("parts", ()))}) for score in told["scores"]),
             findings=tuple(Finding(**finding) for finding in told["findings"]),
             because=tuple(told["because"]),
             made=told["made"],

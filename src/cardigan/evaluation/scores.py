@@ -226,4 +226,4 @@ def _recognised(probabilities: Values) -> float:
 
 def _score(metric: str, values: list[float], floor: float | None, better: Better, note: str) -> Score:
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Score(metric, float(np.mean(values)), spread, floor, better, note)
+    return Score(metric, float(np.mean(values)), spread, floor, better, note, tuple(map(float, values)))

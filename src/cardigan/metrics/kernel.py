@@ -75,21 +75,45 @@ def with_error(real: npt.ArrayLike, fake: npt.ArrayLike, *, groups: int = 10) ->
     Args:
         real: features (N, F) of real images, any range.
         fake: features (M, F) of generated ones; N and M may differ.
-        groups: that both heaps are dealt out to, one vector after the other; one of each is left out at a time. Less
-            where a heap has less vectors than that.
+        groups: as :func:`leave_out` deals both heaps out.
 
     Returns:
         The distance as :func:`kernel_distance` has it for heaps measured once, and how far it would stray from draw to
-        draw of both heaps. Between two fakes that are measured against the same real images less is left to chance.
+        draw of both heaps. Two fakes that are measured against the same real images stray together: what their
+        distances differ by strays less, and :func:`jackknife` of the difference says how far.
 
     Raises:
-        CardiganError: as :func:`kernel_distance`, and if a heap has less than four vectors.
+        CardiganError: as :func:`leave_out`.
 
     Example:
         >>> real, fake = np.eye(4), np.zeros((4, 4))
         >>> value, error = with_error(real, fake, groups=2)
         >>> value, kernel_distance(real, fake, rng=np.random.default_rng(0))[0], error
         (0.0, 0.0, 0.0)
+    """
+    value, left = leave_out(real, fake, groups=groups)
+    return value, jackknife(left)
+
+
+def leave_out(real: npt.ArrayLike, fake: npt.ArrayLike, *, groups: int = 10) -> tuple[float, Values]:
+    """The kernel distance between two whole heaps, and what it is without each group of images.
+
+    Args:
+        real: features (N, F) of real images, any range.
+        fake: features (M, F) of generated ones; N and M may differ.
+        groups: that both heaps are dealt out to, one vector after the other; one of each is left out at a time. Less
+            where a heap has less vectors than that.
+
+    Returns:
+        The distance of all, and the distances (groups,) without each group.
+
+    Raises:
+        CardiganError: as :func:`kernel_distance`, and if a heap has less than four vectors.
+
+    Example:
+        >>> value, left = leave_out(np.eye(4), np.zeros((4, 4)), groups=2)
+        >>> value, left.tolist()
+        (0.0, [0.0, 0.0])
     """
     ours, theirs = _heaps(real, fake)
     if min(len(ours), len(theirs), 2 * groups) < 4:
@@ -100,8 +124,24 @@ def with_error(real: npt.ArrayLike, fake: npt.ArrayLike, *, groups: int = 10) ->
     groups = min(groups, len(ours), len(theirs))
     mine, other = (np.arange(len(side)) % groups for side in (ours, theirs))
     distances = _without(ours, mine, theirs, other, groups)
-    value, left = distances[0], distances[1:]
-    return float(value), float(np.sqrt((groups - 1) / groups * ((left - left.mean()) ** 2).sum()))
+    return float(distances[0]), distances[1:]
+
+
+def jackknife(left: npt.ArrayLike) -> float:
+    """The standard error of a number, from its values without each group of what it was measured on.
+
+    Of the difference of two numbers that were measured on the same images and latents it takes the differences: what
+    both have in common goes, as it does in the difference itself.
+
+    Args:
+        left: (groups,), each value without another group.
+
+    Example:
+        >>> jackknife([1.0, 3.0]), jackknife([5.0, 5.0, 5.0])
+        (1.0, 0.0)
+    """
+    values = np.asarray(left, np.float64)
+    return float(np.sqrt((len(values) - 1) / len(values) * ((values - values.mean()) ** 2).sum()))
 
 
 def _without(ours: Values, mine: Places, theirs: Values, other: Places, groups: int) -> Values:

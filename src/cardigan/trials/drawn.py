@@ -17,7 +17,7 @@ from cardigan.data.words import significant
 from cardigan.evaluation.extractors import extractor
 from cardigan.evaluation.extractors_contract import Extractor, Values
 from cardigan.evaluation.measure import FEWEST_HELD_OUT
-from cardigan.metrics.kernel import with_error
+from cardigan.metrics.kernel import jackknife, leave_out, with_error
 from cardigan.randomness import derive, generator
 from cardigan.recipes import Stage
 from cardigan.sample import draw, latents_for
@@ -38,6 +38,8 @@ LEARNT_PIXELS = 10_000 * 64 * 64
 """Of the training images that a named extractor may learn from, together."""
 TIMES = 1_000
 """As KID is told."""
+GROUPS, DIGITS = 20, 9
+"""Groups of samples and real images that are left out in turn, and the digits to which those scores are noted."""
 SURE, WORSE, DIVERGED = 2.0, 3.0, 0.5
 """Spreads of a difference by which the best must beat the last to be kept instead; by which a generator is much worse
 than the best, and the share of the best score that it must be worse by as well."""
@@ -173,17 +175,22 @@ class Drawn:
         return line.keys() >= {"kid", "error"} and line.get("key") == self.key
 
     def measure(self, network: GeneratorNetwork, *, stream: str = "trial samples") -> Line:
-        """The kernel distance "kid" with its standard "error", how it was measured, and the seconds it "took"."""
+        """The kernel distance "kid" with its standard "error", how it was measured, and the seconds it "took".
+
+        "left" are the distances without each group of samples and real images. Every generator gets the same latents
+        and is measured against the same real images, so two scores are compared group by group.
+        """
         began = time.monotonic()
         latents = latents_for(network, self.count, seed=derive(self.seed, stream))
         labels = None
         if self.weights is not None:
             rng = generator(self.seed, f"{stream}, classes")
             labels = torch.multinomial(self.weights, self.count, replacement=True, generator=rng)
-        kid, error = with_error(self.real, self.eyes.describe(draw(network, latents, labels)))
+        kid, left = leave_out(self.real, self.eyes.describe(draw(network, latents, labels)), groups=GROUPS)
         return {
             "kid": kid,
-            "error": error,
+            "error": jackknife(left),
+            "left": [float(f"{value:.{DIGITS}g}") for value in left],
             "samples": self.count,
             "against": self.against,
             "through": self.eyes.name,
@@ -252,7 +259,23 @@ def _evenly(places: Places, count: int) -> Places:
 
 
 def _worse(line: Line, best: Line, times: float) -> bool:
-    return line["kid"] - best["kid"] > times * math.hypot(line["error"], best["error"])
+    return line["kid"] - best["kid"] > times * difference_error(line, best)
+
+
+def difference_error(one: Line, other: Line) -> float:
+    """How far the difference of two scores would stray from draw to draw of latents and real images.
+
+    Lines of earlier versions have no "left": their scores are taken as independent, which states too much.
+
+    Example:
+        >>> one, other = ({"error": 1.0, "left": [level, level + 2.0]} for level in (5.0, 7.0))
+        >>> difference_error(one, other), round(difference_error(one, {"error": 1.0}), 2)
+        (0.0, 1.41)
+    """
+    mine, theirs = one.get("left", ()), other.get("left", ())
+    if len(mine) < 2 or len(mine) != len(theirs):
+        return math.hypot(one["error"], other["error"])
+    return jackknife(np.subtract(mine, theirs))
 
 
 def _told(line: Line) -> str:
