@@ -302,7 +302,7 @@ def test_a_run_that_another_process_holds_is_refused(capsys, run):
     assert told.startswith(f"The run {run} is in use by process {process.pid} on {socket.gethostname()} since ")
     # Now the holder is dead and its lock is stale: the same command goes on.
     cli.main(["train", "digits", *TINY, "--images", "256", "--out", str(run)])
-    assert "Resumed after 256 images" in capsys.readouterr().err
+    assert "This run is finished: 256 images are seen" in capsys.readouterr().err
     assert not (run / LOCK_NAME).exists()
 
 
@@ -619,6 +619,7 @@ def test_several_sources_and_patterns_are_read_as_files(capsys, here):
         (here / folder).mkdir()
         for name in names:
             Image.new("L", (8, 8), int(name) * 20).save(here / folder / f"{name}.png")
+    (here / "notes.txt").touch()  # so that "a b" is not what a shell makes of "*"
     told = []
     for words in (["a/1.png", "a/2.png"], ["a/*.png"], ["a", "b"]):
         cli.main(["scan", *words])
@@ -629,8 +630,8 @@ def test_several_sources_and_patterns_are_read_as_files(capsys, here):
         "a b: a flat heap of 4 images, no classes",
     ]
     with pytest.raises(SystemExit):
-        cli.main(["scan", "a", "--size", "8", "8"])
-    assert "2 sources are named, and there is no file or folder 8." in capsys.readouterr().err
+        cli.main(["scan", "a", "--size", "8", "b", "c"])
+    assert "3 sources are named, and there is no file or folder c." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
