@@ -705,7 +705,8 @@ def test_a_run_that_is_killed_after_a_rollback_keeps_what_it_learned(tmp_path, b
         with pytest.raises(KeyboardInterrupt):
             small(tmp_path / "run")
     state = checkpoint.newest(tmp_path / "run" / "checkpoints")[0].state
-    assert (state["rate_scale"], state["faults"]) == (0.5, [10])
+    assert (state["rate_scale"], len(state["faults"])) == (0.5, 1)
+    assert state["faults"][0] in (10, 11)  # read at once, or a turn later
     run = small(tmp_path / "run")
     assert "Rollbacks have left 0.5 of the learning rate that is set." in events(run)
     assert SAME_BITS in events(run)
