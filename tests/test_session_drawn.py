@@ -3,17 +3,20 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from cardigan import session
+from cardigan.clock import Progress
 from cardigan.errors import CardiganError
 from cardigan.launch import train
 from cardigan.runs import load
 from cardigan.sample import load_generator
-from cardigan.trials import Drawn, Trials
+from cardigan.training.loop import Training
+from cardigan.trials import Budget, Drawn, Trials
 from cardigan.trials.ledger import KEYS
 
 BUDGET = 320
@@ -162,6 +165,40 @@ def test_the_generator_with_the_lowest_score_is_published_and_told_by_another_sc
     )
     trials = run._contents().trials
     assert [line["images"] for line in trials if line["best"]] == [240, 240]
+
+
+def test_all_that_may_be_published_are_normalised_on_as_many_images(monkeypatch, tmp_path):
+    """A sixteenth of the 320 of the run, also of the generators that are put aside on the way."""
+    monkeypatch.setattr(session, "MEASURED", 1)  # so that pictures are told from scores
+    published, asked = Training.published, []
+
+    def watched(self, batches, *, images):
+        asked.append(images)
+        return published(self, batches, images=images)
+
+    monkeypatch.setattr(Training, "published", watched)
+    run_to(tmp_path / "run")
+    assert [images for images in asked if images != 1] == [20] * 5  # four scores, and the end
+
+
+@pytest.mark.parametrize(
+    ("images", "budget", "expected"),
+    [
+        (80, Budget(32_000, None), 1024),
+        (80, Budget(8_000, None), 500),
+        (8_000, Budget(8_000, None), 500),
+        (80, Budget(100, None), 64),
+        (4_000, Budget(None, 1.0), 500),  # at 30 of 60 seconds 8,000 are expected
+        (0, Budget(None, 1.0), 64),
+    ],
+)
+def test_how_many_images_that_are_follows_from_the_whole_run(images, budget, expected):
+    standing = SimpleNamespace(
+        budget=budget,
+        spent=budget.share(images=images, seconds=30.0 if images else 0.0),
+        training=SimpleNamespace(progress=Progress(images=images)),
+    )
+    assert session.Session._normalised_on.fget(standing) == expected
 
 
 def test_where_the_last_is_as_good_it_is_published_as_without_scores(monkeypatch, tmp_path):

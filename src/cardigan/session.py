@@ -45,10 +45,9 @@ CALM = 1_000
 """Turns in which Adam forgets a gradient (its second moments remember as many): what breaks later is another fault."""
 LEAST_SCALE = 1 / 256
 """Of the learning rate that is set: what rollbacks may leave of it over a whole run."""
-SNAPSHOT_IMAGES = 256
-"""Images on which the normalisation of a generator is measured that is scored."""
 MOST_NORMALISED = 1024
-"""Images on which that of the published one is measured, where as many times 16 were trained on."""
+"""Images on which the normalisation of a generator that may be published is measured, where a run trains on as many
+times 16."""
 
 
 @dataclass
@@ -233,8 +232,13 @@ class Session:
 
     @property
     def _normalised_on(self) -> int:
-        """Images on which the published generator's normalisation is measured: fewer where few were trained on."""
-        return min(MOST_NORMALISED, max(MEASURED, self.training.progress.images // 16))
+        """Images on which a generator's normalisation is measured that may be published: fewer in a short run.
+
+        By the images of the whole run, so that all generators that compete are measured alike. Those of a budget in
+        minutes are expected as the speed so far has it.
+        """
+        whole = self.budget.images or int(self.training.progress.images / max(self.spent, 1e-9))
+        return min(MOST_NORMALISED, max(MEASURED, whole // 16))
 
     def _measure(self, trials: Trials | None) -> None:
         """Measure the generator where that is due, and put it aside if it is worth keeping."""
@@ -243,7 +247,7 @@ class Session:
             return
         self.bar.show(min(self.spent, 1.0), "scoring the generator")
         self.save()  # before the measurement, so that nobody can be set back behind it
-        network = self.training.published(self.batches, images=SNAPSHOT_IMAGES)
+        network = self.training.published(self.batches, images=self._normalised_on)
         line = trials.take(network, progress, stage=self.stage, way=str(self.training.way))
         if not trials.is_last(self.stage):
             self._publish(network, self.folder.pretrained, images=progress.images)

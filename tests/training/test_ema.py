@@ -1,6 +1,7 @@
 """The averaged generator: closed forms of the average, and the statistics of its normalisation."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from cardigan.randomness import generator as stream
 from cardigan.recipes import Task
 from cardigan.training.ema import Average, settled
 from cardigan.training.loop import Training
+from cardigan.training.state import Checkpoint, capture, restore
+from cardigan.training.turns import alternate, together
 
 
 def scalar(value):
@@ -20,10 +23,10 @@ def scalar(value):
     return layer
 
 
-def follow(average, values, moments):
-    """The average after each weight, by the images at which it holds."""
+def follow(average, values, steps):
+    """The average after each weight, by the images of the step that led to it."""
     layer, path = scalar(0.0), []
-    for value, images in zip(values, moments, strict=True):
+    for value, images in zip(values, steps, strict=True):
         nn.init.constant_(layer.weight, value)
         average.update(layer, images=images)
         path.append(average.network.weight.item())
@@ -34,17 +37,17 @@ def test_an_old_weight_counts_half_after_the_half_life():
     """The weight jumps from 0 to 1 and stays: the distance halves each half-life, whatever the batch size."""
     for batch in (1, 10, 50, 100):
         average = Average(scalar(0.0), half_life=100, ramp=1e9)
-        path = follow(average, [1.0] * (400 // batch), range(batch, 401, batch))
+        path = follow(average, [1.0] * (400 // batch), [batch] * (400 // batch))
         for lives in (1, 2, 4):
             assert path[100 * lives // batch - 1] == pytest.approx(1 - 0.5**lives, rel=1e-12)
 
 
 def test_the_average_is_the_sum_with_exponential_weights():
     values = [3.0, -1.0, 4.0, 1.0, -5.0]
-    moments = [64, 128, 200, 201, 500]  # turns without the generator leave gaps
+    steps = [64, 64, 72, 1, 299]
     average = Average(scalar(2.0), half_life=150, ramp=1e9)
-    *_, last = follow(average, values, moments)
-    kept = [0.5 ** ((later - earlier) / 150) for earlier, later in zip([0, *moments], moments, strict=False)]
+    *_, last = follow(average, values, steps)
+    kept = [0.5 ** (images / 150) for images in steps]
     expected = 2.0
     for value, keep in zip(values, kept, strict=True):
         expected = keep * expected + (1 - keep) * value
@@ -55,14 +58,91 @@ def test_the_ramp_limits_the_half_life_to_its_share_of_the_images_seen():
     """At ramp 0.05 an update of 64 images at 640 seen has a half-life of 32; at 10^6 seen the full one of 1,000."""
     average = Average(scalar(0.0), half_life=1000, ramp=0.05)
     average.images = 640 - 64
-    assert follow(average, [1.0], [640]) == [pytest.approx(1 - 0.5 ** (64 / 32), rel=1e-12)]
+    assert follow(average, [1.0], [64]) == [pytest.approx(1 - 0.5 ** (64 / 32), rel=1e-12)]
     average = Average(scalar(0.0), half_life=1000, ramp=0.05)
     average.images = 10**6 - 64
-    assert follow(average, [1.0], [10**6]) == [pytest.approx(1 - 0.5 ** (64 / 1000), rel=1e-9)]
+    assert follow(average, [1.0], [64]) == [pytest.approx(1 - 0.5 ** (64 / 1000), rel=1e-9)]
     # The switch is where both agree: half-life = ramp x images.
     average = Average(scalar(0.0), half_life=1000, ramp=0.05)
     average.images = 20_000 - 64
-    assert follow(average, [1.0], [20_000]) == [pytest.approx(1 - 0.5 ** (64 / 1000), rel=1e-9)]
+    assert follow(average, [1.0], [64]) == [pytest.approx(1 - 0.5 ** (64 / 1000), rel=1e-9)]
+
+
+def test_without_images_only_buffers_are_copied():
+    network = nn.BatchNorm1d(2)
+    average = Average(network, half_life=100)
+    average.update(network, images=64)
+    weight = average.network.weight.clone()
+    nn.init.constant_(network.weight, 7.0)
+    nn.init.constant_(network.running_mean, 3.0)
+    average.update(network, images=0)
+    assert average.images == 64
+    assert torch.equal(average.network.weight, weight)
+    assert (average.network.running_mean == 3.0).all()
+
+
+class Flat:
+    """Batches of nothing to see."""
+
+    batch_size = 8
+
+    def at(self, images):
+        return Batch(torch.zeros(8, 1, 8, 8), None)
+
+
+def trained(turns, count, *, half_life=200):
+    """A training, and what the average would be by its definition: each generator step counts 8 images, no more."""
+    small = {"size": 8, "hidden": (4,)}
+    gan = GAN(models.mlp.Generator(latent=4, **small), models.mlp.Discriminator(**small), objectives.hinge())
+    training = Training(gan, half_life=half_life)
+    weight, average = next(gan.generator.parameters()), next(training.average.network.parameters())
+    expected, seen = weight.detach().double(), 0
+    for turn in range(count):
+        training.turn(Flat(), turns)
+        if "generator" in training.progress.last:
+            seen += 8
+            keep = 0.5 ** (8 / min(half_life, 0.05 * seen))
+            expected = keep * expected + (1 - keep) * weight.detach().double()
+        torch.testing.assert_close(average.double(), expected, rtol=1e-4, atol=1e-6, msg=f"turn {turn}")
+    return training
+
+
+@pytest.mark.parametrize(
+    ("turns", "share"),
+    [
+        (alternate(discriminator=5), 6),
+        (alternate(discriminator=1), 2),
+        (together(), 1),
+        (alternate(generator=3), 4 / 3),
+    ],
+    ids=["5 to 1", "1 to 1", "together", "1 to 3"],
+)
+def test_only_the_generators_own_steps_count(turns, share):
+    training = trained(turns, 12)
+    assert training.average.images * share == training.progress.images == 96
+
+
+def test_after_a_pause_of_the_generator_its_first_step_counts_as_one_step():
+    """As in a restoration: the generator alone, then the discriminator for long, then both."""
+    stages = [("generator",)] * 4 + [("discriminator",)] * 8 + [("discriminator", "generator")] * 2
+    training = trained(lambda progress: stages[progress.turns], len(stages))
+    assert training.average.images == 6 * 8
+
+
+def test_a_checkpoint_of_before_that_counted_all_images_goes_on():
+    """Its count only ends the ramp sooner."""
+    training = trained(alternate(discriminator=5), 12)
+    files, state = capture(training)
+    state["average_images"] = state["images"]
+    restore(training, Checkpoint(Path(), training.progress.turns, state, files))
+    before = next(training.average.network.parameters()).double().clone()
+    for _ in range(6):
+        training.turn(Flat(), alternate(discriminator=5))
+    assert training.average.images == 104
+    now, keep = next(training.gan.generator.parameters()).detach().double(), 0.5 ** (8 / (0.05 * 104))
+    torch.testing.assert_close(
+        next(training.average.network.parameters()).double(), keep * before + (1 - keep) * now, rtol=1e-4, atol=1e-6
+    )
 
 
 class Uncopied(nn.Linear):

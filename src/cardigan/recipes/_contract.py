@@ -127,7 +127,8 @@ class Recipe:
         optimizers: one for both players, or one for each.
         turns: whose turn is next.
         schedule: how the learning rate moves over the budget.
-        half_life: of the averaged generator, in images; 0 publishes the trained weights themselves.
+        half_life: of the averaged generator, in images that its own steps saw; 0 publishes the trained weights
+            themselves.
         passes: passes over the data when the user gives no budget; None leaves it to a budget of minutes.
         flip: mirror real images left and right half of the time.
         degradation: what is done to the images that the generator starts from; None if it starts from latents.

@@ -17,7 +17,10 @@ Draws = Iterable[tuple[Tensor, Tensor | None]]
 
 
 class Average(Generic[Network]):
-    """A running average of a network's parameters, by half-life in images.
+    """A running average of a network's parameters, by half-life in images that its own steps saw.
+
+    Images of turns in which the network stands still do not count (decision 019): its weights are as many steps old
+    after a pause as before, and five turns of the other player make no half-life five times shorter.
 
     Parameters are averaged. Buffers (spectral norm's vectors, batch normalisation's statistics) are copied; the
     statistics of an averaged network are not the average of statistics, so :func:`settled` measures them anew.
@@ -27,8 +30,12 @@ class Average(Generic[Network]):
 
     Args:
         network: the network to follow.
-        half_life: images after which an old weight counts half; 0 for no average: the network itself, and no copy.
-        ramp: the half-life never exceeds this share of the images seen, so that early noise is soon forgotten.
+        half_life: images of its own steps after which an old weight counts half; 0 for no average: the network itself,
+            and no copy.
+        ramp: the half-life never exceeds this share of those images, so that early noise is soon forgotten.
+
+    Attributes:
+        images: that its steps have seen.
 
     Example:
         >>> layer = nn.Linear(1, 1)
@@ -45,10 +52,10 @@ class Average(Generic[Network]):
 
     @torch.no_grad()
     def update(self, network: nn.Module, *, images: int) -> None:
-        """Move towards ``network``, whose weights hold when ``images`` images have been seen."""
-        half_life = min(self.half_life, images * self.ramp)
-        share = 1.0 - 0.5 ** ((images - self.images) / half_life) if half_life > 0 else 1.0
-        self.images = images
+        """Move towards ``network`` after a step of it on ``images`` images; with 0 only the buffers are copied."""
+        self.images += images
+        half_life = min(self.half_life, self.images * self.ramp)
+        share = 1.0 - 0.5 ** (images / half_life) if half_life > 0 else 1.0
         if self.network is network:
             return
         # All in one call, which on a GPU is one launch and not one a tensor.

@@ -52,7 +52,8 @@ class Training:
         gan: networks, objective and regularizers; moved to ``device`` in place.
         optimizers: settings for each player, or one for both. Each player has its own optimizer, so that the one whose
             turn it is not cannot move.
-        half_life: of the averaged generator, in images; 0 publishes the trained weights themselves.
+        half_life: of the averaged generator, in images that its own steps saw; 0 publishes the trained weights
+            themselves.
         seed: of all randomness.
         device: where to train.
         precision: what the networks multiply, ``"float32"``, ``"tf32"`` or ``"bfloat16"``. None is ``"tf32"`` where the
@@ -206,7 +207,7 @@ class Training:
             if not verdict.sound:
                 self.unread.clear()
                 error = verdict.undone()
-                self.average.update(self.gan.generator, images=self.average.images)  # it copied buffers
+                self.average.update(self.gan.generator, images=0)  # it copied buffers
                 raise error
 
     def _turn(self, batches: Batches, turns: Turns) -> StepRecord:
@@ -252,7 +253,7 @@ class Training:
         progress.streak = progress.streak + 1 if turn == progress.last else 1
         progress.last = turn
         if "generator" in turn:
-            self.average.update(self.gan.generator, images=progress.images)
+            self.average.update(self.gan.generator, images=batches.batch_size)
         self.judge(before=began)
         gauges = self.gan.augment.gauges() if isinstance(self.gan.augment, Adaptive) else {}
         return StepRecord(progress, losses, logits, gauges)
