@@ -4,9 +4,13 @@ They find each other by the environment that torchrun, ``accelerate launch`` or 
 GPU travel by NCCL, those in main memory by Gloo. What they agree on lies in main memory: waiting keeps no GPU busy.
 """
 
+import atexit
 import itertools
+import json
 import os
 import socket
+import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +27,10 @@ from cardigan.errors import CardiganError
 PATIENCE = timedelta(hours=24)
 """How long the others wait while the first one prepares data, measures or writes. A process that dies is noticed
 sooner, for its connections close; this bounds one that hangs."""
+JOINING = timedelta(minutes=10)
+"""How long they wait for each other when they start: who has not come by then will not come."""
+LEAVING = timedelta(seconds=30)
+"""How long leaving the others may take: NCCL may wait for a process that is gone, and torchrun waits as long."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +106,12 @@ batch_size=32, or start 3. The batch is that of all together, however many they 
         """The mean of each tensor over all processes, by one exchange of them all."""
         if self.count == 1:
             return list(tensors)
-        flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+        # A loss of the user's own may lie in main memory while the gradients are on a GPU.
+        there = next((tensor.device for tensor in tensors if tensor.device.type != "cpu"), torch.device("cpu"))
+        flat = torch.cat([tensor.detach().reshape(-1).to(there) for tensor in tensors])
         share.add_up(flat)
         parts = (flat / self.count).split([tensor.numel() for tensor in tensors])
-        return [part.view(tensor.shape).to(tensor.dtype) for part, tensor in zip(parts, tensors, strict=True)]
+        return [part.view(tensor.shape).to(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
     def agree(self, word: Word) -> Word:
         """What they say together."""
@@ -180,13 +190,66 @@ batch_size=32, or start 3. The batch is that of all together, however many they 
             raise CardiganError(
                 f"--device {device} is one GPU for {self.count} processes. Leave it out: each takes its own."
             )
-        if here.neighbours > found:
+        # A cluster may show each process its own GPU alone. That two share one is seen in compare().
+        local = 0 if found == 1 else here.local
+        if found != 1 and max(here.neighbours, here.local + 1) > found:
             raise CardiganError(
-                f"{here.neighbours} processes were started on {socket.gethostname()}, which has {found} GPUs. Start "
-                f"one for each, --nproc-per-node {found}, or type --device cpu."
+                f"{max(here.neighbours, here.local + 1)} processes were started on {socket.gethostname()}, which has "
+                f"{found} GPUs. Start one for each, --nproc-per-node {found}, or type --device cpu."
             )
-        torch.cuda.set_device(here.local)
-        return f"cuda:{here.local}"
+        torch.cuda.set_device(local)
+        return f"cuda:{local}"
+
+    def compare(self, device: str) -> str:
+        """Compare the devices of all processes, each of which has to call it.
+
+        Args:
+            device: of this process.
+
+        Returns:
+            A warning, where the GPUs have different names and may compute differently; else "".
+
+        Raises:
+            CardiganError: in all of them, if two share a GPU or their devices certainly compute differently.
+        """
+        if self.count == 1:
+            return ""
+        mine = json.dumps(_described(device)).encode()
+        found: list[dict[str, str]] = [json.loads(self.bytes_from(mine, each)) for each in range(self.count)]
+        places: dict[tuple[str, str], int] = {}
+        for number, each in enumerate(found):
+            other = places.setdefault((each["host"], each["unit"]), number)
+            if each["unit"] and other != number:
+                raise CardiganError(
+                    f"Processes {other} and {number} share one GPU of {each['host']} ({each['name']}), and NCCL cannot "
+                    f"join them there. Start one process for each GPU, or type --device cpu."
+                )
+        for kind, told in (("capability", "name"), ("name", "name")):
+            number = next((at for at, each in enumerate(found) if each[kind] != found[0][kind]), None)
+            if number is None:
+                continue
+            who = [f"process {at} has {found[at][told]} ({found[at]['capability']})" for at in (0, number)]
+            if kind == "capability":
+                raise CardiganError(
+                    f"The devices are of different kinds: {', '.join(who)}. They round differently, so the networks "
+                    f"would drift apart. Start the processes on equal GPUs, or type --device cpu."
+                )
+            return (
+                f"Warning: the GPUs have different names: {', '.join(who)}. They may round differently. Then training "
+                f"stops at the first checkpoint; if it does, start the processes on equal GPUs."
+            )
+        return ""
+
+
+def _described(device: str) -> dict[str, str]:
+    """What is compared of a device; ``unit`` is a GPU that nobody else may use, "" where sharing is no matter."""
+    host = socket.gethostname()
+    if not device.startswith("cuda"):
+        return {"host": host, "name": device, "capability": device, "unit": ""}
+    facts = torch.cuda.get_device_properties(device)
+    # Slices of one GPU may all have its number.
+    unit = "" if "MIG" in facts.name else str(getattr(facts, "uuid", ""))
+    return {"host": host, "name": facts.name, "capability": f"compute {facts.major}.{facts.minor}", "unit": unit}
 
 
 def together() -> Crew:
@@ -213,15 +276,72 @@ def joined() -> Iterator[Crew]:
         raise CardiganError(f"{here.count} processes were started, but this PyTorch cannot join them. Start one.")
     from torch.distributed.distributed_c10d import PrefixStore
 
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    # PyTorch for Windows has no NCCL; Gloo exchanges tensors of GPUs by way of main memory.
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     # A prefix of its own for each joining: a program may train twice, and must not meet its former self.
     store = PrefixStore(f"cardigan-{next(_JOININGS)}", _rendezvous(here))
+    _meet(store, here)
     dist.init_process_group(backend, store=store, rank=here.number, world_size=here.count, timeout=PATIENCE)
     try:
         yield together()
-    finally:
-        with suppress(RuntimeError):  # of others that are gone; what happened before is told
+    except BaseException:
+        _leave(abort=True)
+        raise
+    _leave(abort=False)
+
+
+def _meet(store: Any, here: place.Place) -> None:
+    """Wait until all have come.
+
+    Raises:
+        CardiganError: naming those that have not, after ``JOINING``.
+    """
+    names = [f"come {number}" for number in range(here.count)]
+    try:
+        store.set(names[here.number], "")
+        store.wait(names, JOINING)
+        store.set_timeout(PATIENCE)
+    except RuntimeError as error:
+        missing = []
+        with suppress(RuntimeError):  # the first process keeps the list, and may be gone
+            missing = [str(number) for number, name in enumerate(names) if not store.check([name])]
+        who = (
+            f"process {', '.join(missing[:8])}{' and others' if len(missing) > 8 else ''}" if missing else "the others"
+        )
+        raise CardiganError(
+            f"Of {here.count} processes, {who} did not come within {JOINING.total_seconds() / 60:g} minutes. Look at "
+            f"what these have written, mend that, and start all again."
+        ) from error
+
+
+def _leave(*, abort: bool) -> None:
+    """Leave the group, in a bounded time.
+
+    Where something went wrong, NCCL is told to give up what it waits for: the others may never answer. If even that
+    hangs, this process ends without tidying up, instead of never.
+    """
+    leaving = threading.Thread(target=_left, args=(abort,), name="leaving", daemon=True)
+    leaving.start()
+    leaving.join(LEAVING.total_seconds())
+    if leaving.is_alive():
+        atexit.register(_end)
+
+
+def _left(abort: bool) -> None:
+    if abort:
+        from torch.distributed import distributed_c10d
+
+        with suppress(Exception):  # what went wrong before is told
+            distributed_c10d._abort_process_group()
+    with suppress(Exception):
+        if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _end() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(place.TRY_AGAIN)
 
 
 _JOININGS = itertools.count()
@@ -239,7 +359,7 @@ def _rendezvous(here: place.Place) -> Any:
         from torch.distributed.rendezvous import rendezvous
 
         try:
-            _STORES["store"], *_ = next(rendezvous("env://"))
+            _STORES["store"], *_ = next(rendezvous("env://", timeout=JOINING))
         except (RuntimeError, OSError) as error:
             address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
             reason = str(error).strip().partition("\n")[0]

@@ -48,7 +48,8 @@ def check_alike(training: Training) -> None:
         for module in training.modules()
         for name, tensor in torch.nn.Module.state_dict(module).items()
     }
-    sums = torch.stack([_sum_of_bits(tensor) for tensor in tensors.values()])
+    # What names a frozen network lies in main memory, whatever the device.
+    sums = torch.stack([_sum_of_bits(tensor).cpu() for tensor in tensors.values()])
     largest, smallest = training.crew.largest(torch.stack([sums, -sums])).unbind()
     if wrong := (largest != -smallest).nonzero().flatten().tolist():
         name = list(tensors)[wrong[0]]
