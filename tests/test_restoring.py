@@ -13,7 +13,8 @@ from cardigan import models
 from cardigan.data.degrade import parse
 from cardigan.errors import CardiganError
 from cardigan.models import unet
-from cardigan.restoring import TooLargeError, restore
+from cardigan.out_of_memory import TooLittleMemoryError
+from cardigan.restoring import restore
 
 RNG = np.random.default_rng(0)
 
@@ -170,7 +171,8 @@ from pathlib import Path
 import numpy as np, torch
 from cardigan.data.degrade import parse
 from cardigan.models.unet import Generator
-from cardigan.restoring import TooLargeError, restore
+from cardigan.out_of_memory import TooLittleMemoryError
+from cardigan.restoring import restore
 torch.set_num_threads(1)
 small = np.random.default_rng(0).integers(0, 256, (500, 750, 3), dtype=np.uint8)
 print(restore(Generator(size=96).eval(), small, degradation=parse("downscale4")).shape)
@@ -293,9 +295,9 @@ def test_too_little_memory_is_told_with_the_size(error):
         def forward(self, images, labels=None):
             raise error
 
-    with pytest.raises(TooLargeError) as caught:
+    with pytest.raises(TooLittleMemoryError) as caught:
         restore(Full(), pixels(9, 12, 3), degradation=parse("downscale2"))
-    assert str(caught.value) == (
+    assert str(caught.value).replace(" (2.00 GiB more were asked for)", "") == (
         "A picture of 9x12 pixels, 18x24 when restored, does not fit into the memory that is free. Cut it into parts "
         "that do, close other programs, or use another --device."
     )

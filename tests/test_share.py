@@ -166,7 +166,7 @@ def test_what_the_network_raises_is_a_loss_and_a_lack_of_memory_is_not():
 
 def test_memory_is_shared_with_the_other_processes_of_the_machine(monkeypatch):
     store = Store.from_arrays(torch.zeros(12, 8, 8, 3, dtype=torch.uint8).numpy())
-    monkeypatch.setattr("cardigan.data.batches.free_memory", lambda device: 5 * 12 * 8 * 8 * 3)
+    monkeypatch.setattr("cardigan.data.batches.free_memory", lambda device: 15 * 12 * 8 * 8 * 3)
     assert batches(store, batch_size=4)._resident is not None
     monkeypatch.setenv("WORLD_SIZE", "3")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")

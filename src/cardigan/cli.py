@@ -13,6 +13,7 @@ from cardigan.cli_measure import compare, evaluate, judge
 from cardigan.errors import CardiganError
 from cardigan.folder import RunFolder
 from cardigan.interrupts import InterruptedRunError
+from cardigan.out_of_memory import asked_for, ran_out
 from cardigan.paths import expanded
 from cardigan.place import tells, told
 from cardigan.tuning import tune_process
@@ -346,5 +347,12 @@ def main(words: list[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)  # as a shell reports a program that wrote to a closed pipe
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
+            raise
+        _fail(
+            f"The memory of this machine or of its GPU is full{asked_for(error)}. Close other programs that use it, or "
+            f"give fewer or smaller images."
+        )
     except OSError as error:
         _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")

@@ -1,7 +1,10 @@
 """Starting and resuming a run: the table where data, recipe and training are brought together."""
 
+import gc
 import glob
 import json
+import socket
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -40,10 +43,11 @@ from cardigan.found import (
     spent_of,
     told_budget,
 )
+from cardigan.out_of_memory import TooLittleMemoryError, asked_for, ran_out
 from cardigan.place import LostProcessError, told
 from cardigan.randomness import generator
 from cardigan.recipes import Compromise, Recipe, Task
-from cardigan.request import Request, check, check_size, choose_size, pick_device
+from cardigan.request import Request, check, check_size, choose_size, pick_device, smaller_size
 from cardigan.runs import Run
 from cardigan.session import Session
 from cardigan.settings import RunSettings, Settings
@@ -97,6 +101,7 @@ def train(
         CardiganError: if anything asked for cannot be done; the message lists all of it.
         InterruptedRunError: if a signal stopped it, after all was saved.
         LostProcessError: if several processes train together and one of them is gone.
+        TooLittleMemoryError: if the memory runs out, and once more with the images left on disk.
         FinishedElsewhereError: in a process that cannot see the folder, after the first one has finished the run.
     """
     request = Request(
@@ -116,15 +121,72 @@ def train(
             if crew.first:
                 stack.callback(remove_empty, folder.make())
                 stack.enter_context(folder.locked())
-        session = None
-        try:
-            session = open_session(folder, request, checked, chosen, source, resume=resume, quiet=quiet, crew=crew)
-            session.train()
-            return session.finish()
-        except LostProcessError as error:
-            if session is None:
-                raise
-            raise LostProcessError(error.reason, _kept(session.saved)) from error
+        if (unlike := crew.compare(chosen)) and crew.first and not quiet:
+            print(unlike, file=sys.stderr, flush=True)  # noqa: T201
+        seconds, again = 0.0, False
+        while True:
+            session = None
+            try:
+                session = open_session(
+                    folder, request, checked, chosen, source, resume=resume, quiet=quiet, crew=crew, resident=not again
+                )
+                progress = session.training.progress
+                progress.seconds = max(progress.seconds, seconds)
+                session.train()
+                return session.finish()
+            except LostProcessError as error:
+                if session is None:
+                    raise
+                raise LostProcessError(error.reason, _kept(session.saved)) from error
+            except Exception as error:
+                if not ran_out(error):
+                    raise
+                if again or crew.count > 1:  # several processes cannot begin again while one of them waits
+                    raise _too_little(error, request, checked, chosen, session, crew) from error
+                text = (
+                    f"{_whose(chosen)} is full{asked_for(error)}. Training begins once more at the last checkpoint, "
+                    f"and the images stay on disk."
+                )
+            # Here, where the error does not hold what is to be freed any more.
+            if not quiet:
+                print(text, file=sys.stderr, flush=True)  # noqa: T201
+            if session:
+                seconds = session.training.progress.seconds  # time does not go back
+                folder.add_event(text, images=session.training.progress.images)
+            session = progress = None
+            again = True
+            _free()
+
+
+def _free() -> None:
+    """Give back the memory that nothing refers to any more."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+def _whose(device: str) -> str:
+    return "The memory of this machine" if device == "cpu" else f"The memory of {device}"
+
+
+def _too_little(
+    error: Exception, request: Request, settings: Settings, device: str, session: Session | Following | None, crew: Crew
+) -> TooLittleMemoryError:
+    """What a user is told whose training does not fit into the memory: what is safe, and what would fit."""
+    batch = session.recipe.batch_size if session else settings.recipe.get("batch_size")
+    sides = session.training.gan.generator.shape[1:] if session else request.sides
+    ways = []
+    if (half := (batch or 0) // 2 // crew.count * crew.count) > 1:
+        ways.append(f"Type --set batch_size={half}{' --resume to go on' if session else ''}.")
+    if smaller := smaller_size(request, settings, *sides) if sides else None:
+        high, wide = smaller
+        size = f"--size {high}" if high == wide else f"--size {high}x{wide}"
+        ways.append(f"Type {size}{' and another --out for a smaller run' if session else ''}.")
+    who = f"Process {crew.number}, on {socket.gethostname()}: " if crew.count > 1 else ""
+    kept = f"The last checkpoint, of {session.saved:,} images, is safe." if session else "What was saved is as it was."
+    told = [f"{who}{_whose(device)} is full{asked_for(error)}.", kept, " Or: ".join(ways)]
+    return TooLittleMemoryError(" ".join([*filter(None, told), "Or close other programs that use this memory."]))
 
 
 def _kept(images: int) -> str:
@@ -159,11 +221,12 @@ def open_session(
     resume: bool,
     quiet: bool,
     crew: Crew,
+    resident: bool = True,
 ) -> Session | Following:
     """Bring everything to where training can go on: data, recipe, networks and the newest checkpoint.
 
     Only the first process knows the run's folder; the others get from it what they need. The source is what the request
-    calls so, where it is not given.
+    calls so, where it is not given. Images that are not to be ``resident`` are read where they lie.
     """
     previous = saved = session = None
     with crew.one_fate():
@@ -177,7 +240,7 @@ def open_session(
         recipe = _recipe(request, settings, store, device)
         crew.check(recipe.batch_size)
         split = hold_out(store, share=settings.data.hold_out, draws=recipe.degradation is None)
-        drawn, held = _batches(store, split, recipe, seed=request.seed, device=device)
+        drawn, held = _batches(store, split, recipe, seed=request.seed, device=device, resident=resident)
     training = Training(
         recipe.gan,
         optimizers=recipe.optimizers,
@@ -281,7 +344,9 @@ def _go_on(session: Session, request: Request, previous: dict[str, Any], saved: 
     return saved.passed_over()
 
 
-def _batches(store: Store, split: Split, recipe: Recipe, *, seed: int, device: str) -> tuple[Batches, HeldOut | None]:
+def _batches(
+    store: Store, split: Split, recipe: Recipe, *, seed: int, device: str, resident: bool
+) -> tuple[Batches, HeldOut | None]:
     """What training draws from, and what a restoration is measured on."""
     drawn = batches(
         store,
@@ -291,6 +356,7 @@ def _batches(store: Store, split: Split, recipe: Recipe, *, seed: int, device: s
         flip=recipe.flip,
         labels=bool(recipe.gan.generator.classes),
         places=split.training,
+        resident=resident,
     )
     if recipe.degradation is None:
         return drawn, None

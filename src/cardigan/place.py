@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cardigan.interrupts import InterruptedRunError
+from cardigan.out_of_memory import TooLittleMemoryError
 
 TRY_AGAIN = 75
 """The exit code of a run that lost a process: EX_TEMPFAIL of sysexits.h, for which the same command may succeed."""
@@ -77,4 +78,6 @@ def tells(error: BaseException, place: Place) -> bool:
         (False, True)
     """
     # The first process may be the one that was lost, so two of each machine tell it.
-    return place.local < 2 if isinstance(error, LostProcessError) else place.speaks
+    if isinstance(error, LostProcessError):
+        return place.local < 2
+    return place.speaks or isinstance(error, TooLittleMemoryError)  # of which no other process knows

@@ -5,7 +5,7 @@ import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -295,6 +295,26 @@ def affordable(device: str, minutes: float | None) -> int:
     if device == "cpu":
         return 64 if minutes is None or minutes < LONG else 128
     return 256 if minutes is None or minutes >= SHORT else 128
+
+
+def smaller_size(request: Request, settings: Settings, height: int, width: int) -> tuple[int, int] | None:
+    """About half of the sides of images, where the request's recipe can draw that; else None.
+
+    Example:
+        >>> request = Request("photos", recipe="dcgan")
+        >>> settings = check(request, device="cpu")
+        >>> smaller_size(request, settings, 64, 96), smaller_size(request, settings, 4, 4)
+        ((32, 48), None)
+    """
+    sides = shaped((height, width), height * width // 4)
+    multiple_of = vars(recipes.find(request.recipe)).get("multiple_of")
+    multiple = (
+        multiple_of(**recipes.settings_model(request.recipe)(**settings.recipe).model_dump()) if multiple_of else 1
+    )
+    high, wide = (side // multiple * multiple for side in sides)
+    if min(high, wide) < 4 or high * wide >= height * width:
+        return None
+    return None if _size_problems(replace(request, size=(high, wide)), settings) else (high, wide)
 
 
 def _suiting(

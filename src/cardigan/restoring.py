@@ -5,7 +5,6 @@ surroundings, at a place that the network's strides fall on, therefore gives wha
 Tiles are enlarged one by one as well, so beside the picture and its result memory is bounded by the tile.
 """
 
-import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -15,15 +14,12 @@ import torch
 from cardigan.contracts import GeneratorNetwork
 from cardigan.data.degrade import Degradation
 from cardigan.errors import CardiganError
+from cardigan.out_of_memory import telling_of_memory
 from cardigan.pixels import to_float, to_uint8
 
 Pixels = npt.NDArray[np.uint8]
 Span = tuple[slice, slice, slice]
 """Of one tile, in one direction: what is read, what of the result is kept, and where it is written."""
-
-
-class TooLargeError(CardiganError, MemoryError):
-    """A picture that does not fit into memory; others may."""
 
 
 TILE = 768
@@ -53,7 +49,7 @@ def restore(
 
     Raises:
         CardiganError: if the network starts from latents, or the pixels are no picture.
-        TooLargeError: if there is too little memory.
+        TooLittleMemoryError: if there is too little memory.
         TypeError: if the pixels are not uint8.
 
     Example:
@@ -66,15 +62,9 @@ def restore(
     pixels = _checked(network, pixels)
     scale = degradation.scale if degradation else 1
     height, width = pixels.shape[0] * scale, pixels.shape[1] * scale
-    try:
+    what = f"A picture of {pixels.shape[0]}x{pixels.shape[1]} pixels, {height}x{width} when restored,"
+    with telling_of_memory(what, "Cut it into parts that do, close other programs, or use another --device."):
         return _in_tiles(network, pixels, (height, width), degradation, tile, on_tile)
-    except (MemoryError, RuntimeError) as error:  # torch raises RuntimeErrors, and says in words what it is
-        if not isinstance(error, MemoryError) and not re.search("out of memory|allocate memory", str(error)):
-            raise
-        raise TooLargeError(
-            f"A picture of {pixels.shape[0]}x{pixels.shape[1]} pixels, {height}x{width} when restored, does not fit "
-            f"into the memory that is free. Cut it into parts that do, close other programs, or use another --device."
-        ) from error
 
 
 def _in_tiles(

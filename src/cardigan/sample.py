@@ -16,6 +16,7 @@ from cardigan import models
 from cardigan.contracts import GeneratorNetwork
 from cardigan.durable import replace_durably
 from cardigan.errors import CardiganError
+from cardigan.out_of_memory import telling_of_memory
 from cardigan.pixels import to_uint8
 from cardigan.randomness import normal_rows
 
@@ -172,10 +173,16 @@ def draw(network: GeneratorNetwork, latents: Tensor, labels: Tensor | None = Non
 
     Returns:
         uint8 (N, H, W, C).
+
+    Raises:
+        TooLittleMemoryError: if the memory runs out.
     """
     device = next(network.parameters()).device
     pictures = []
-    with torch.inference_mode():
+    high, wide = network.shape[1:]
+    what = f"Drawing {CHUNK} images of {high}x{wide} pixels at once on {device}"
+    other = "" if device.type == "cpu" else ", or draw on the CPU (--device cpu)"
+    with torch.inference_mode(), telling_of_memory(what, f"Close other programs that use it{other}."):
         for start in range(0, len(latents), CHUNK):
             # The last chunk is filled up with its last latent.
             places = torch.arange(start, start + CHUNK).clamp(max=len(latents) - 1)

@@ -21,6 +21,7 @@ from cardigan.evaluation.gathering import Gathered, beside_a_run, of_a_run, of_f
 from cardigan.evaluation.measure import Origin, measure
 from cardigan.evaluation.scores import NEIGHBOURS
 from cardigan.folder import RunFolder, read_lines, ways_trained
+from cardigan.out_of_memory import telling_of_memory
 from cardigan.paths import path_of
 from cardigan.randomness import derive
 from cardigan.runs import Run
@@ -76,6 +77,7 @@ def evaluate(
     Raises:
         CardiganError: if the subject or the real images cannot be read or do not fit each other, or the card cannot be
             written.
+        TooLittleMemoryError: if the memory runs out.
 
     Example:
         >>> import tempfile
@@ -95,6 +97,36 @@ def evaluate(
     if path is not None:
         _check_writable(path)
     device = torch.device(device or (run.device if run is not None else "cpu"))
+    with telling_of_memory(f"Measuring {subject} on {device}", _less(run, count, device)):
+        card = _measured(subject, run, against, reading, features, count, seed, size, device, on_step)
+    if path is not None:
+        _save(card, path)
+    if run is not None and out is None and run.folder.report.exists():
+        _report(run, on_step)
+    return card
+
+
+def _less(run: Run | None, count: int | None, device: torch.device) -> str:
+    """What takes less memory."""
+    fewer = max((count or COUNT) // 2, FEWEST_IN_A_PART)
+    ways = ["a smaller --size" if run is None else f"--count {fewer}"]
+    ways += [] if device.type == "cpu" else ["--device cpu"]
+    return f"Type {' or '.join(ways)}, or close other programs that use it."
+
+
+def _measured(
+    subject: str | Path,
+    run: Run | None,
+    against: str | Path | None,
+    reading: DataSettings,
+    features: str | None,
+    count: int | None,
+    seed: int,
+    size: int | tuple[int, int] | None,
+    device: torch.device,
+    on_step: Told,
+) -> ScoreCard:
+    """The score card."""
     if run is not None:
         found = _of_run(run, against, reading, count, seed, device, on_step)
     else:
@@ -110,7 +142,7 @@ def evaluate(
         eyes, why = extractor(features, images=real.training, labels=real.labels, device=device), "As asked for."
     on_step(f"looking through {eyes.name} at {sum(map(len, found.parts)):,} samples")
     measured = measure(found.parts, real, eyes, origin=replace(found.origin, device=device.type), labels=found.labels)
-    card = ScoreCard(
+    return ScoreCard(
         subject=str(subject),
         protocol=measured.protocol,
         scores=measured.scores,
@@ -121,11 +153,6 @@ def evaluate(
         classes=measured.classes,
         versions=f"Cardigan {__version__}, torch {torch.__version__}",
     )
-    if path is not None:
-        _save(card, path)
-    if run is not None and out is None and run.folder.report.exists():
-        _report(run, on_step)
-    return card
 
 
 def card_of(path: str | Path) -> ScoreCard:

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from cardigan.contracts import Batch
+from cardigan.out_of_memory import ran_out
 from cardigan.place import LostProcessError
 
 
@@ -142,9 +143,9 @@ def telling_of_loss() -> Iterator[None]:
     """Turn what the network library raises where another process is gone into our own error."""
     try:
         yield
-    except torch.OutOfMemoryError:  # of this process's own
-        raise
     except RuntimeError as error:
+        if ran_out(error):  # in this process itself
+            raise
         # Gloo begins with the place in its source, and NCCL with a page of advice after the first line.
         said = re.sub(r"^\[[^]]*\]\s*", "", str(error).strip().partition("\n")[0])
         raise LostProcessError(said.partition(". ")[0]) from error

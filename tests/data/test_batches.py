@@ -116,7 +116,9 @@ def test_pixels_that_do_not_fit_are_read_where_they_lie(monkeypatch, tmp_path):
     mapped = np.memmap(path, np.uint8, "r", shape=arrays.images.shape)
     store = Store(mapped, arrays.labels, arrays.classes, arrays.fingerprint)
     resident = StoredBatches(store, batch_size=4, seed=1, flip=True)
-    monkeypatch.setattr(module, "free_memory", lambda device: 2 * store.images.nbytes - 1)
+    asked = StoredBatches(store, batch_size=4, seed=1, flip=True, resident=False)
+    assert asked._resident is None
+    monkeypatch.setattr(module, "free_memory", lambda device: 8 * store.images.nbytes - 1)
     streamed = StoredBatches(store, batch_size=4, seed=1, flip=True)
     assert resident._resident is not None
     assert streamed._resident is None

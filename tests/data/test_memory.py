@@ -38,3 +38,15 @@ def test_the_smaller_of_both_counts(monkeypatch):
     for allowed in (20, float("inf")):
         monkeypatch.setattr(memory, "_allowed", lambda allowed=allowed: allowed)
         assert memory.free_memory(torch.device("cpu")) == min(50, allowed)
+
+
+@pytest.mark.parametrize("free", [2**20, 2**30, 7 * 2**30, 11 * 2**30, 80 * 2**30])
+def test_images_leave_room_for_networks(free):
+    """At least half, and six GiB where there is more than that to leave."""
+    taken = memory.room_for_images(free)
+    assert free / 8 <= taken <= free / 2
+    assert free - taken >= min(6 * 2**30, 7 / 8 * free)
+
+
+def test_a_card_of_8_gib_keeps_six_for_networks():
+    assert memory.room_for_images(7 * 2**30) == 2**30

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cardigan.contracts import Batch
 from cardigan.data.ahead import read_ahead
-from cardigan.data.memory import free_memory
+from cardigan.data.memory import free_memory, room_for_images
 from cardigan.data.store import Store
 from cardigan.data.words import counted
 from cardigan.errors import CardiganError
@@ -23,8 +23,6 @@ from cardigan.share import current, own
 
 BLOCK = 2**26
 """Bytes that are read at once."""
-RESIDENT_SHARE = 0.5
-"""Pixels are kept on the device when they take no more than this share of its free memory."""
 
 
 class StoredBatches:
@@ -41,6 +39,8 @@ class StoredBatches:
         flip: mirror each image left and right half of the time. Wrong for text and digits.
         labels: hand out the store's labels, if it has any.
         places: of the images to draw from, (N,); None draws from all.
+        resident: keep the pixels on the device where there is room; else they are read where they lie. Batches are the
+            same.
 
     Raises:
         CardiganError: if there are fewer images than one batch.
@@ -56,6 +56,7 @@ class StoredBatches:
         flip: bool = False,
         labels: bool = True,
         places: npt.NDArray[np.int64] | None = None,
+        resident: bool = True,
     ) -> None:
         self._chosen = torch.arange(len(store)) if places is None else torch.from_numpy(places)
         count = len(self._chosen)
@@ -75,7 +76,7 @@ class StoredBatches:
         self._resident = None
         # Processes on one machine share its memory, and each has a GPU of its own.
         sharers = 1 if self.device.type == "cuda" else told().neighbours
-        if store.images.nbytes <= RESIDENT_SHARE * free_memory(self.device) / sharers:
+        if resident and store.images.nbytes <= room_for_images(free_memory(self.device) / sharers):
             self._resident = copied(store.images, self.device)
         self._order: tuple[int, Tensor] | None = None
         self._ahead = True
@@ -147,6 +148,7 @@ def batches(
     flip: bool = False,
     labels: bool = True,
     places: npt.NDArray[np.int64] | None = None,
+    resident: bool = True,
 ) -> StoredBatches:
     """Batches of a store's images, ready for :func:`cardigan.fit`.
 
@@ -156,7 +158,14 @@ def batches(
         torch.Size([4, 1, 8, 8])
     """
     return StoredBatches(
-        store, batch_size=batch_size, seed=seed, device=device, flip=flip, labels=labels, places=places
+        store,
+        batch_size=batch_size,
+        seed=seed,
+        device=device,
+        flip=flip,
+        labels=labels,
+        places=places,
+        resident=resident,
     )
 
 

@@ -1,4 +1,4 @@
-"""How much memory is left."""
+"""How much memory is left, and how much of it images may take."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,23 @@ import torch
 
 GUESS = 4 * 2**30
 """Bytes that are taken to be free where nobody tells."""
+MOST = 1 / 2
+"""Of the memory that is free before there are networks, images take no more."""
+LEAST = 1 / 8
+"""So much of it they may take where it is small."""
+ROOM = 6 * 2**30
+"""Bytes that are left to networks, optimizers and activations where there is more. On a card of 8 GiB, of which the
+driver leaves about 7, images then take about 1 GiB."""
+
+
+def room_for_images(free: float) -> float:
+    """Bytes that images may take of so many that are free before networks are made.
+
+    Example:
+        >>> [round(room_for_images(free * 2**30) / 2**30, 2) for free in (1, 7, 10, 80)]
+        [0.12, 1.0, 4.0, 40.0]
+    """
+    return min(MOST * free, max(LEAST * free, free - ROOM))
 
 
 def free_memory(device: torch.device) -> int:

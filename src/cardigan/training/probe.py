@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from cardigan.contracts import GAN, Batch, Batches, Player
 from cardigan.errors import CardiganError
+from cardigan.out_of_memory import ran_out
 from cardigan.randomness import generator, seeded
 from cardigan.share import own_batch
 from cardigan.training.networks import copied
@@ -210,9 +211,11 @@ def _in_words(network: nn.Module, player: Player, given: str) -> Iterator[None]:
     """Turn what a network raises into what was expected of it."""
     try:
         yield
-    except (CardiganError, torch.OutOfMemoryError):
+    except CardiganError:
         raise
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
+        if ran_out(error):
+            raise
         said = " ".join(str(error).split())[:300]
         gives = "images (B, C, H, W) in [-1, 1]" if player == "generator" else "logits (B, K)"
         raise CardiganError(
