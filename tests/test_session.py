@@ -17,6 +17,7 @@ from cardigan.recipes import Compromise
 from cardigan.runs import load
 from cardigan.sample import load_generator
 from cardigan.training.loop import Training
+from cardigan.trials import HeldOut
 
 TINY = {"width": 2, "levels": 1, "blocks": 1, "discriminator_width": 2, "batch_size": 4, "snapshots": 2}
 TINY["threshold"] = 10.0  # so tiny a critic would never hand over
@@ -117,6 +118,33 @@ def test_a_finished_run_has_both_generators_its_measurements_and_a_report(finish
     config = json.loads(folder.config.read_text())
     assert config["resolved"]["degradation"] == "downscale2"
     assert config["resolved"]["stages"] == ["content until 45%", "critic until 50%", "game until 100%"]
+
+
+def test_with_photos_enough_held_out_the_kept_one_is_reported_on_others(photos, tmp_path):
+    folder = restoration(photos, tmp_path / "run", hold_out=0.4).folder
+    *measured, again = lines(folder.trials)
+    assert again["again"]
+    assert not any("again" in line for line in measured)
+    _, facts = load_generator(folder.generator)
+    assert again["images"] == facts["images"]
+    told = [event["text"] for event in folder.read_events()]
+    assert any("held-out images that it was not chosen by" in text for text in told)
+
+
+def test_a_run_that_began_with_one_set_to_choose_and_report_on_goes_on_with_it(photos, tmp_path, monkeypatch):
+    """As earlier versions wrote it: lines without a key."""
+    of = HeldOut.of
+    with monkeypatch.context() as patch:
+        patch.setattr(HeldOut, "of", lambda *given, **named: of(*given, **(named | {"divided": False})))
+        folder = restoration(photos, tmp_path / "run", hold_out=0.4).folder
+    old = [{key: value for key, value in line.items() if key != "key"} for line in lines(folder.trials)]
+    whole = [json.loads(text) for text in folder.trials.read_text().splitlines()]
+    told = "".join(json.dumps({key: value for key, value in line.items() if key != "key"}) + "\n" for line in whole)
+    folder.trials.write_text(told)
+    before = model(folder.generator)
+    restoration(photos, tmp_path / "run", hold_out=0.4, resume=True)
+    assert lines(folder.trials) == old
+    assert model(folder.generator) == before
 
 
 def test_what_is_held_out_is_not_trained_on(photos, tmp_path, monkeypatch):

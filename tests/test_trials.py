@@ -1,6 +1,7 @@
 """Held-out measurements: when they are due, what they say, which generator they keep."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -196,7 +197,7 @@ def test_psnr_is_the_mean_over_the_held_out_images(trials, held):
     halfway = (held.given.astype(float) + held.true.astype(float)) / 2
     errors = ((np.floor(halfway + 0.5).clip(0, 255) - held.true) ** 2).mean(axis=(1, 2, 3))
     assert line["psnr"] == pytest.approx(float(np.mean(10 * np.log10(255**2 / errors))), abs=0.05)
-    assert set(line) == KEYS | {"psnr", "texture", "way"}
+    assert set(line) == KEYS | {"psnr", "texture", "way", "key"}
     assert (line["images"], line["seconds"], line["budget"], line["steps"]) == (250, 25.0, [1000, None], 250)
 
 
@@ -212,9 +213,8 @@ def test_the_best_of_the_last_stage_is_kept_if_it_beats_the_one_before(trials):
     assert not take(trials, 0.4, 250, "content")
     assert not take(trials, 0.5, 500, "content")
     assert trials.kept is None
-    assert trials.verdict.endswith(
-        "dB, texture distance {:.4g}): the last stage was too short to measure one.".format(trials.lines[-1]["texture"])
-    )
+    texture = trials.lines[-1]["texture"]
+    assert f"dB, texture distance {texture:.4g}; the last stage was too short to measure one." in trials.verdict
     assert not take(trials, 0.45, 700, "game")
     assert trials.kept is None
     assert "none of 1 measured in the last stage was better" in trials.verdict
@@ -235,15 +235,116 @@ def test_held_out_images_are_spread_evenly_and_degraded_as_in_training():
     store = Store.from_arrays(noise(count=100))
     held = HeldOut.of(store, np.arange(20, 90), parse("downscale2"), seed=3)
     assert held.unseen
-    assert len(held.true) == MOST
+    assert len(held.true) == len(held.others.true) == MOST
     places = [int(np.flatnonzero((store.images == each).all(axis=(1, 2, 3)))[0]) for each in held.true]
     assert places[0] == 20
-    assert places[-1] == 89
-    assert {later - earlier for earlier, later in pairwise(places)} <= {2, 3}
+    assert places[-1] == 88
+    assert {later - earlier for earlier, later in pairwise(places)} <= {2, 4}
     small = np.asarray(Image.fromarray(held.true[0]).resize((8, 8), Image.Resampling.BICUBIC))
     large = np.asarray(Image.fromarray(small).resize((16, 16), Image.Resampling.BICUBIC))
     assert np.abs(held.given[0].astype(int) - large).max() <= 3
     assert np.array_equal(held.given, HeldOut.of(store, np.arange(20, 90), parse("downscale2"), seed=3).given)
+
+
+@pytest.fixture
+def divided():
+    """Twenty images, of which every second one is to report on."""
+    return HeldOut.of(Store.from_arrays(noise(count=20)), np.arange(20), parse("downscale4"), seed=0)
+
+
+class Flatterer(nn.Module):
+    """Restores the images that it is chosen by better than all others."""
+
+    def __init__(self, held, *, chosen, others):
+        super().__init__()
+        self.parts = nn.ModuleList([Blend(held, chosen), Blend(held.others, others)])
+
+    def forward(self, source, labels=None):
+        try:
+            return self.parts[0](source)
+        except StopIteration:  # an image that the first part has not seen
+            return self.parts[1](source)
+
+
+def test_no_image_and_no_photo_is_both_to_choose_and_to_report_on():
+    images = noise(count=40)
+    store = Store.from_arrays(images)
+    held = HeldOut.of(store, np.arange(8, 40), parse("downscale2"), seed=3)
+    assert held.unseen
+    assert held.others.unseen
+    np.testing.assert_array_equal(held.true, images[8::2])
+    np.testing.assert_array_equal(held.others.true, images[9::2])
+    pieces = replace(store, pieces=(10, 3, 9, 9, 9))
+    held = HeldOut.of(pieces, np.arange(10, 40), parse("downscale2"), seed=3)
+    np.testing.assert_array_equal(held.true, images[np.r_[10:13, 22:31]])
+    np.testing.assert_array_equal(held.others.true, images[np.r_[13:22, 31:40]])
+
+
+@pytest.mark.parametrize(
+    ("count", "changes", "whole"),
+    [(16, {}, False), (15, {}, True), (40, {"pieces": (40,)}, True), (40, {"pieces": (33, 7)}, True)],
+)
+def test_where_a_half_would_have_less_than_8_images_nothing_is_divided(count, changes, whole):
+    store = replace(Store.from_arrays(noise(count=count)), **changes)
+    held = HeldOut.of(store, np.arange(count), parse("downscale2"), seed=3)
+    assert (held.others is None) is whole
+    undivided = HeldOut.of(store, np.arange(count), parse("downscale2"), seed=3, divided=False)
+    assert undivided.others is None
+    assert len(undivided.true) == min(count, MOST)
+
+
+def test_the_chosen_one_is_reported_on_images_that_it_was_not_chosen_by(divided, tmp_path):
+    trials = Trials(tmp_path / "trials.jsonl", exam(divided), STAGES, budget=BUDGET)
+    for images, stage, share in ((500, "content", 0.4), (800, "game", 0.7), (900, "game", 0.5)):
+        network = Flatterer(divided, chosen=share, others=0.3)
+        trials.write(trials.take(network, clock(images), stage=stage))
+    assert trials.chosen["images"] == 800
+    trials.confirm(Flatterer(divided, chosen=0.7, others=0.3))
+    alone = exam(replace(divided.others, others=None)).measure(Blend(divided.others, 0.3))
+    again = json.loads(trials.path.read_text().splitlines()[-1])
+    assert again == {**again, **alone, "key": exam(divided).key, "again": True, "images": 800}
+    assert again["psnr"] < trials.chosen["psnr"] - 2
+    assert trials.verdict == (
+        f"Kept the generator of 800 images: PSNR {again['psnr']:.2f} dB, texture distance {again['texture']:.4g} on 10 "
+        f"held-out images that it was not chosen by (PSNR {trials.chosen['psnr']:.2f} dB, texture distance "
+        f"{trials.chosen['texture']:.4g} on those that it was chosen by); before the last stage PSNR "
+        f"{trials.lines[0]['psnr']:.2f} dB, texture distance {trials.lines[0]['texture']:.4g}."
+    )
+    reopened = Trials(trials.path, exam(divided), STAGES, budget=BUDGET, images=1000, stored={800})
+    assert reopened.verdict == trials.verdict
+
+
+def test_the_one_from_before_the_last_stage_is_reported_on_others_too(divided, tmp_path):
+    trials = Trials(tmp_path / "trials.jsonl", exam(divided), STAGES, budget=BUDGET)
+    for images, stage, share in ((500, "content", 0.6), (800, "game", 0.5)):
+        trials.write(trials.take(Flatterer(divided, chosen=share, others=0.3), clock(images), stage=stage))
+    assert trials.chosen is None
+    trials.confirm(Flatterer(divided, chosen=0.6, others=0.3))
+    assert trials.again["images"] == 500
+    assert trials.verdict.startswith(
+        f"Kept the generator from before the last stage: PSNR {trials.again['psnr']:.2f} dB, texture distance "
+        f"{trials.again['texture']:.4g} on 10 held-out images that it was not chosen by (PSNR "
+    )
+    assert trials.verdict.endswith("that it was chosen by); none of 1 measured in the last stage was better.")
+
+
+def test_where_nothing_is_divided_it_is_said(trials):
+    take(trials, 0.5, 500, "content")
+    take(trials, 0.6, 800, "game")
+    trials.confirm(Blend(trials.exam.held_out, 0.6))
+    assert trials.again is None
+    assert trials.verdict.endswith(
+        " It was chosen and measured on the same 6 held-out images, so these numbers are a little too good: more "
+        "photos held out, with --set hold_out, would leave others to measure on."
+    )
+
+
+def test_lines_without_a_key_are_known_by_runs_that_divide_nothing(held, divided):
+    old = {"psnr": 25.0, "texture": 0.3}
+    assert exam(held).knows(old)
+    assert not exam(divided).knows(old)
+    assert exam(divided).knows(old | {"key": exam(divided).key})
+    assert not exam(held).knows(old | {"key": exam(divided).key})
 
 
 def test_with_nothing_held_out_all_images_serve_and_it_is_said():

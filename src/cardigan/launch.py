@@ -27,7 +27,7 @@ from cardigan.data.sources import called
 from cardigan.description import describe
 from cardigan.device_checks import DeviceCheck
 from cardigan.errors import CardiganError
-from cardigan.folder import RunFolder, remove_empty
+from cardigan.folder import RunFolder, read_lines, remove_empty
 from cardigan.following import Following
 from cardigan.found import (
     ASIDE,
@@ -240,7 +240,8 @@ def open_session(
         recipe = _recipe(request, settings, store, device)
         crew.check(recipe.batch_size)
         split = hold_out(store, share=settings.data.hold_out, draws=recipe.degradation is None)
-        drawn, held = _batches(store, split, recipe, seed=request.seed, device=device, resident=resident)
+        drawn = _batches(store, split, recipe, seed=request.seed, device=device, resident=resident)
+        held = None
     training = Training(
         recipe.gan,
         optimizers=recipe.optimizers,
@@ -255,7 +256,10 @@ def open_session(
             config = describe(request, settings, recipe, training, store, split, kind)
             config["processes"] = crew.count
             config["sittings"] = previous.get("sittings", []) if previous and saved else []
-            if held:
+            if recipe.degradation:
+                # Measurements of earlier versions have no key: their runs go on choosing and reporting on one set.
+                divided = all("key" in line for line in read_lines(folder.trials))
+                held = HeldOut.of(store, split.held, recipe.degradation, seed=request.seed, divided=divided)
                 exam = _restored(held, recipe, settings.run)
             else:
                 exam = _drawn(store, split, training, settings.run, Budget(**config["budget"]))
@@ -344,10 +348,8 @@ def _go_on(session: Session, request: Request, previous: dict[str, Any], saved: 
     return saved.passed_over()
 
 
-def _batches(
-    store: Store, split: Split, recipe: Recipe, *, seed: int, device: str, resident: bool
-) -> tuple[Batches, HeldOut | None]:
-    """What training draws from, and what a restoration is measured on."""
+def _batches(store: Store, split: Split, recipe: Recipe, *, seed: int, device: str, resident: bool) -> Batches:
+    """What training draws from."""
     drawn = batches(
         store,
         batch_size=recipe.batch_size,
@@ -358,9 +360,7 @@ def _batches(
         places=split.training,
         resident=resident,
     )
-    if recipe.degradation is None:
-        return drawn, None
-    return Pairs(drawn, recipe.degradation, seed=seed), HeldOut.of(store, split.held, recipe.degradation, seed=seed)
+    return drawn if recipe.degradation is None else Pairs(drawn, recipe.degradation, seed=seed)
 
 
 def _restored(held: HeldOut, recipe: Recipe, run: RunSettings) -> Exam:

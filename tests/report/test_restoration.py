@@ -84,6 +84,14 @@ def test_a_chart_has_a_line_for_each_stage_and_a_dot_for_what_was_kept():
     assert "kept" not in trial_charts(trials[:3])[0][0]
 
 
+def test_what_the_kept_one_reaches_on_other_images_is_a_dot_and_no_line():
+    trials = [trial(100), trial(200, "game", best=True), trial(200, "game", best=True, again=True, psnr=22.0)]
+    (fidelity, _), _ = trial_charts(trials)
+    assert "<title>Fidelity: content, game, kept, kept, on other images</title>" in fidelity
+    without = trial_charts(trials[:2])[0][0]
+    assert "<title>Fidelity: content, game, kept</title>" in without
+
+
 def test_a_measurement_that_is_missing_or_endless_is_a_mark():
     for value in (None, float("inf"), float("nan")):
         fidelity, _ = trial_charts([trial(1), trial(2, psnr=value), trial(3)])[0]

@@ -59,7 +59,7 @@ def trial_charts(trials: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
     Args:
         trials: each with "images", "stage", "psnr", "texture" and perhaps "best"; a missing or None number counts as
-            not a number.
+            not a number. One that is "again" was measured on images that the kept one was not chosen by.
 
     Example:
         >>> line = {"images": 100, "stage": "content", "psnr": 25.0, "texture": 0.3, "best": True}
@@ -72,11 +72,15 @@ def trial_charts(trials: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     charts = []
     for key, title, unit, caption in MEASURES:
         stages: dict[str, list[tuple[float, float]]] = {}
-        for line in trials:
+        points = [line for line in trials if not line.get("again")]
+        for line in points:
             stages.setdefault(str(line["stage"]), []).append(_point(line, key))
         # Beside them in the legend and over them in the drawing, a line of one point, which is a dot.
-        kept = [_point(line, key) for line in trials if line.get("best")][-1:]
-        series = stages | ({"kept": kept} if kept else {})
+        kept = {
+            "kept": [_point(line, key) for line in points if line.get("best")][-1:],
+            "kept, on other images": [_point(line, key) for line in trials if line.get("again") and line.get("best")],
+        }
+        series = stages | {name: found for name, found in kept.items() if found}
         charts.append((chart(series, title=title, x_label="images seen", y_label=unit), caption))
     return charts
 

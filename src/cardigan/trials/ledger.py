@@ -15,7 +15,7 @@ from cardigan.recipes import Stage
 KEYS = frozenset({"images", "seconds", "budget", "stage", "steps"})
 """What every measurement tells, beside the numbers of its exam."""
 AGAIN = "again"
-"""Marks the measurement of the chosen generator on other noise, after training."""
+"""Marks the measurement of the published generator on other noise or other images, after training."""
 AFFORDABLE = 0.03
 """The share of a budget in minutes that measuring may take."""
 
@@ -54,7 +54,7 @@ class Exam(Protocol):
         ...
 
     def confirm(self, network: GeneratorNetwork) -> Line:
-        """The numbers of the generator that was chosen, on other noise than it was chosen by; {} if none."""
+        """The numbers of the generator that was chosen, on other noise or images than it was chosen by; {} if none."""
         ...
 
     def best(self, before: Lines, last: Lines) -> int | None:
@@ -209,9 +209,9 @@ class Trials:
             file.write(_text(line))
 
     def confirm(self, network: GeneratorNetwork) -> None:
-        """Measure the chosen generator on other noise, where the exam does and it was not done before."""
-        if self.chosen is not None and self.again is None and (found := self.exam.confirm(network)):
-            self._confirmed = {key: value for key, value in self.chosen.items() if key in KEYS | {"way"}}
+        """Measure the published generator on what it was not chosen by, if the exam does and it was not done before."""
+        if self.published is not None and self.again is None and (found := self.exam.confirm(network)):
+            self._confirmed = {key: value for key, value in self.published.items() if key in KEYS | {"way"}}
             self._confirmed |= {AGAIN: True} | found
             self.write(self._confirmed)
 
@@ -230,9 +230,15 @@ class Trials:
         return None if place is None else last[place]
 
     @property
+    def published(self) -> Line | None:
+        """The measurement of the generator to publish, also where that is the one from before the last stage."""
+        before, _ = self._sides()
+        return self.chosen or (before[-1] if before else None)
+
+    @property
     def again(self) -> Line | None:
-        """The measurement of the chosen generator on other noise; None if there is none yet."""
-        confirmed, chosen = self._confirmed, self.chosen
+        """The measurement of the published generator on what it was not chosen by; None if there is none yet."""
+        confirmed, chosen = self._confirmed, self.published
         return confirmed if confirmed and chosen and all(confirmed[key] == chosen[key] for key in KEYS) else None
 
     @property
