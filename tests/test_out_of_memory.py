@@ -169,7 +169,7 @@ def test_one_of_several_processes_says_which_it_is_and_what_divides_among_them()
     assert str(error).startswith("Process 2, on ")
     assert (
         "The memory of cuda:2 is full (2.00 GiB more were asked for). What was saved is as it was. Type --set "
-        "batch_size=12. Or: Type --size 32x48."
+        "batch_size=12. Or type --size 32x48."
     ) in str(error)
     assert tells(error, Place(2, 4, 2, 4)), "no other process knows"
 

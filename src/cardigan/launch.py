@@ -178,14 +178,14 @@ def _too_little(
     sides = session.training.gan.generator.shape[1:] if session else request.sides
     ways = []
     if (half := (batch or 0) // 2 // crew.count * crew.count) > 1:
-        ways.append(f"Type --set batch_size={half}{' --resume to go on' if session else ''}.")
+        ways.append(f"type --set batch_size={half}{' --resume to go on' if session else ''}.")
     if smaller := smaller_size(request, settings, *sides) if sides else None:
         high, wide = smaller
         size = f"--size {high}" if high == wide else f"--size {high}x{wide}"
-        ways.append(f"Type {size}{' and another --out for a smaller run' if session else ''}.")
+        ways.append(f"type {size}{' and another --out for a smaller run' if session else ''}.")
     who = f"Process {crew.number}, on {socket.gethostname()}: " if crew.count > 1 else ""
     kept = f"The last checkpoint, of {session.saved:,} images, is safe." if session else "What was saved is as it was."
-    told = [f"{who}{_whose(device)} is full{asked_for(error)}.", kept, " Or: ".join(ways)]
+    told = [f"{who}{_whose(device)} is full{asked_for(error)}.", kept, " Or ".join(ways).replace("type", "Type", 1)]
     return TooLittleMemoryError(" ".join([*filter(None, told), "Or close other programs that use this memory."]))
 
 
