@@ -61,6 +61,7 @@ class Engine:
         owned, self.splits = split(model, networks, splitter=splitter, opt_func=opt_func, lr=lr, wd_bn_bias=wd_bn_bias)
         # Nothing is averaged: the generator itself is published, and networks that cannot be copied work, too.
         self.training = Training(gan, optimizers=owned, half_life=0, device=device)
+        self.training.probed = False  # fastai's loaders bring images, vectors or anything else
         self.players, self._model, self._splitter = players, model, splitter
         self.seed: int | None = None
 

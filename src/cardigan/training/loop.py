@@ -112,6 +112,8 @@ class Training:
         self.norms = {player: SpectralNorms(gan.network(player)) for player in PLAYERS}
         self.batched = True
         """Whether spectral norm divides all weights of a network at once; one by one computes the same."""
+        self.probed = True
+        """Whether networks and batches are looked at before the first turn of a :func:`fit`."""
         self._buffers: dict[nn.Module, Buffers] = {}
         self.average = Average(gan.generator, half_life=half_life)
         self.progress = Progress()
@@ -447,7 +449,7 @@ def _turns_of(
         return (progress.seconds - since) / (seconds or 1) if images is None else (progress.images - since) / images
 
     place, (start, end) = place or spent, part
-    seen: Batches = Probed(batches, training.gan, training.arithmetic, training.seed)
+    seen = Probed(batches, training.gan, training.arithmetic, training.seed) if training.probed else batches
     while (now := place(progress)) < end:
         if schedule is not None:
             training.set_rates(schedule(max((now - start) / (end - start), 0.0)))
