@@ -16,6 +16,7 @@ from cardigan.fastai.optimizers import Rate, lists, rates, split
 from cardigan.randomness import derive
 from cardigan.training import Training
 from cardigan.training.loop import PLAYERS
+from cardigan.training.networks import Modes
 from cardigan.training.state import Checkpoint, capture, restore
 
 
@@ -62,6 +63,7 @@ class Engine:
         # Nothing is averaged: the generator itself is published, and networks that cannot be copied work, too.
         self.training = Training(gan, optimizers=owned, half_life=0, device=device)
         self.training.probed = False  # fastai's loaders bring images, vectors or anything else
+        self.training.modes = Modes([])  # fastai's switch_eval decides who is in evaluation mode
         self.players, self._model, self._splitter = players, model, splitter
         self.seed: int | None = None
 

@@ -176,7 +176,7 @@ def train(
         >>> images = np.zeros((64, 8, 8, 1), np.uint8)
         >>> images[:32] = 255
         >>> labels = np.arange(64) // 32
-        >>> accuracy(train(images, labels, steps=20, widths=(4, 8)), images, labels)
+        >>> accuracy(train(images, labels, steps=40, widths=(4, 8)), images, labels)
         1.0
     """
     start = time.monotonic()
