@@ -146,10 +146,11 @@ def apple(monkeypatch):
 
 def test_a_seeded_block_seeds_an_apple_gpu_and_gives_its_state_back(apple):
     before = apple.get_state()
-    expected = torch.rand(2, generator=generator(0, "layers", 64))
+    expected = torch.rand(2, generator=torch.Generator().manual_seed(derive(0, "layers", 64)))
     with seeded(0, "layers", 64, device="mps"):
         assert torch.equal(torch.rand(2, generator=apple), expected)
-        assert torch.equal(torch.rand(2), expected), "the processor's is seeded as well"
+        beside = torch.rand(2)
+    assert torch.equal(beside, torch.rand(2, generator=generator(0, "layers", 64))), "the processor's is seeded as well"
     assert torch.equal(apple.get_state(), before)
     with pytest.raises(KeyError), seeded(0, "layers", device="mps"):
         {}[torch.rand(3, generator=apple)]

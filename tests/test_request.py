@@ -101,6 +101,7 @@ def parsed(command, monkeypatch):
 
     monkeypatch.setattr("cardigan.launch.train", train)
     monkeypatch.setattr(cli, "_closing", lambda run: None)
+    monkeypatch.setattr("cardigan.data.sources.check_there", lambda named: None)
     cli.main(shlex.split(command)[1:])
     names = {"source", "recipe", "size", "images", "minutes", "seed"}
     given = {key: value for key, value in seen.items() if key in names}

@@ -244,16 +244,16 @@ def test_a_run_that_trained_nothing_says_what_to_do(plain, tmp_path):
 
 @pytest.mark.parametrize("kind", ["plain", "conditional"])
 def test_an_unfinished_run_draws_from_the_average_of_its_newest_checkpoint(kind, tmp_path, request):
-    """It is the generator that was published at that very moment."""
+    """It is the generator that was published at that very moment; its normalisation is measured on other draws."""
     finished = request.getfixturevalue(kind)
     out = Path(shutil.copytree(finished.path, tmp_path / "run"))
     shutil.rmtree(out / "generator")
     run = load(out)
     published, averaged = finished.generator.state_dict(), plain_state(run.generator, finished.generator)
     for name, value in published.items():
-        # Without classes all is drawn as at the end of a run; classes are drawn by lot and not from the data.
-        near = 0.3 if "running" in name and finished.classes else 1e-5
-        assert torch.allclose(averaged[name].float(), value.float(), rtol=near, atol=near), name
+        if "num_batches" not in name:  # the normalisation of a finished run is measured on fewer draws
+            near = 0.3 if "running" in name else 1e-5
+            assert torch.allclose(averaged[name], value, rtol=near, atol=near), name
     assert not run.generator.training
     assert run.facts["images"] == finished.facts["images"] == 96
     assert run.classes == finished.classes
@@ -371,7 +371,7 @@ def test_records_tell_the_history(conditional):
 def test_the_configuration_tells_what_was_asked_and_what_it_came_to(conditional, data):
     config = conditional.config
     assert config["command"].startswith(f"cardigan train {data} --recipe quick --size 16 --images 96")
-    assert config["budget"] == {"images": 96, "minutes": None}
+    assert config["budget"] == {"images": 96, "minutes": None, "since": None}
     assert config["shape"] == [16, 16, 1]
     assert config["data"]["classes"] == {"0": 40, "1": 16, "2": 8}
     assert config["parameters"]["generator"] == sum(each.numel() for each in conditional.generator.parameters())

@@ -311,7 +311,7 @@ def test_files_of_many_sizes_need_a_size(tmp_path):
     card = evaluate(folder, against=real, size=(20, 24), **QUICK)
     assert card.protocol.shape == (20, 24, 3)
     assert (
-        "Images of mixed are smaller than 24x20, the smallest 16x16, and were enlarged: such images are blurred."
+        "Images of mixed are smaller than 20x24, the smallest 16x16, and were enlarged: such images are blurred."
         in [line.replace(str(folder), "mixed") for line in card.because]
     )
     assert evaluate(folder, against=real, size=20, **QUICK).protocol.shape == (20, 20, 3)

@@ -229,9 +229,9 @@ def test_the_generator_that_the_rule_names_is_published(photos, tmp_path, monkey
     taken = {}
     take = session.Trials.take
 
-    def watched(self, network, progress, *, stage):
+    def watched(self, network, progress, *, stage, way):
         taken[progress.images, stage] = {name: value.clone() for name, value in network.state_dict().items()}
-        return take(self, network, progress, stage=stage)
+        return take(self, network, progress, stage=stage, way=way)
 
     monkeypatch.setattr(session.Trials, "take", watched)
     monkeypatch.setattr("cardigan.recipes.restore.Compromise", type("Rule", (Always,), {"place": place}))

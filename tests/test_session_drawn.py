@@ -11,6 +11,7 @@ import torch
 
 from cardigan import session
 from cardigan.clock import Progress
+from cardigan.data.words import significant
 from cardigan.errors import CardiganError
 from cardigan.launch import train
 from cardigan.runs import load
@@ -90,7 +91,7 @@ def test_a_finished_run_tells_its_scores_and_has_one_best_generator(finished):
     assert again["images"] == facts["images"]
     (text,) = told(finished)
     assert text.startswith(
-        f"Kept the generator of {facts['images']:,} images: KID x 1,000 {1000 * again['kid']:.3g} ± "
+        f"Kept the generator of {facts['images']:,} images: KID x 1,000 {significant(1000 * again['kid'])} ± "
     )
     html = finished.folder.report.read_text(encoding="utf-8")
     assert "<title>Score: while training, kept, kept, on other noise, training images</title>" in html

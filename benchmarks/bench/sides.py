@@ -17,7 +17,7 @@ from cardigan.contracts import Batch, Batches
 from cardigan.data.batches import StoredBatches, batches
 from cardigan.data.store import Store
 from cardigan.layers import Dropout
-from cardigan.randomness import derive
+from cardigan.randomness import seeded
 from cardigan.recipes import Recipe, Task
 from cardigan.training.loop import Training, fit
 
@@ -140,8 +140,8 @@ def apart(
 ) -> float:
     """One iteration on each side from the same random state: the largest difference of a player's loss."""
     np.random.seed(turn)
-    torch.manual_seed(derive(training.seed, "layers", training.progress.images))
-    with quietly(), deterministic(tutorial.deterministic):
+    alike = seeded(training.seed, "layers", training.progress.images)
+    with quietly(), deterministic(tutorial.deterministic), alike:
         told: dict[str, float] = dict(zip(("generator", "discriminator"), map(float, next(iterations)), strict=True))
     np.random.seed(turn)
     losses = training.turn(drawn, recipe.turns).losses

@@ -189,7 +189,7 @@ def test_chance_leaves_out_no_class():
 
 def test_classes_that_real_images_lack_are_not_missed():
     found = tricks.missing(np.zeros(500, int), np.zeros(500, int), NAMES, what="classes of x.safetensors")
-    assert found.text == "None of the 1 classes of x.safetensors is left out."
+    assert found.text == "The data has 1 class, and it is there."
 
 
 def test_many_missing_classes_are_cut_short():

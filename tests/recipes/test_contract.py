@@ -163,7 +163,7 @@ class Reads(TorchDispatchMode):
 
 MAY_READ = {
     "step.gan.discriminator)(step.maps, self._drawn())": "a crop's place, which lies in main memory on every device",
-    "turns(self.progress)": "turns that adapt to the losses have to know them",
+    "check_turn(turns(self.progress))": "turns that adapt to the losses have to know them",
     "elif not verdict.sound:": "torch's RMSprop cannot guard its weights, so its verdict is read at once",
 }
 

@@ -542,7 +542,7 @@ def test_exactly_one_budget(budget):
 
 
 SETTINGS = {
-    "precision is 'fp32'. Known: float32, tf32, bfloat16.": {"precision": "fp32"},
+    "precision is 'fp32'. Did you mean 'tf32'? Known: float32, tf32, bfloat16.": {"precision": "fp32"},
     "precision is 'bfloat'. Did you mean 'bfloat16'? Known: float32, tf32, bfloat16.": {"precision": "bfloat"},
     "Training: half_life is -1, expected a finite number, at least 0.": {"half_life": -1},
     "Training: half_life is nan,": {"half_life": float("nan")},

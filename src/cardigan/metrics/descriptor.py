@@ -106,16 +106,18 @@ def _small(images: npt.NDArray[np.uint8]) -> Iterator[Values]:
     """A few pictures at a time, float32 (N, 32, 32, C) from 0 to 1."""
     down, across = _areas(images.shape[1]), _areas(images.shape[2])
     for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH].astype(np.float32) / np.float32(255)
-        yield np.einsum("ih,nhwc,jw->nijc", down, batch, across, optimize=True)
+        # In float64: products of float32 round differently in another batch, and square roots of what is nearly 0
+        # make of that what is seen.
+        batch = images[start : start + BATCH] / np.float64(255)
+        yield np.einsum("ih,nhwc,jw->nijc", down, batch, across, optimize=True).astype(np.float32)
 
 
-def _areas(size: int) -> Values:
+def _areas(size: int) -> npt.NDArray[np.float64]:
     """(32, size): how much of each pixel lies below each of the 32 that a line becomes, each row adding up to 1."""
     edges = np.arange(SIDE + 1) * (size / SIDE)
     starts = np.arange(size)
     covered = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
-    return (covered.clip(0) * (SIDE / size)).astype(np.float32)
+    return covered.clip(0) * (SIDE / size)
 
 
 def _forms(small: Values) -> Values:
