@@ -151,15 +151,18 @@ def test_time_does_not_go_back(tmp_path, monkeypatch):
 
     def watched(self, batches, turns):
         seen.append(self.progress.seconds)
-        self.progress.seconds += 1.0
-        record = turn(self, batches, turns)
         if len(seen) == 3:
+            raise KeyError("seen enough")
+        record = turn(self, batches, turns)
+        if len(seen) == 2:
+            self.progress.seconds += 1000.0
             raise FULL
         return record
 
     monkeypatch.setattr(Training, "turn", watched)
-    small(tmp_path / "run", images=None, minutes=0.1, pace=False)
-    assert seen[3] >= 3.0
+    with pytest.raises(KeyError, match="seen enough"):
+        small(tmp_path / "run", images=None, minutes=600, pace=False)
+    assert seen[2] >= seen[1] + 1000.0
 
 
 def test_one_of_several_processes_says_which_it_is_and_what_divides_among_them():
