@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cardigan import interrupts, launch, session
 from cardigan.data.holding import held_out_images, training_part
@@ -926,3 +927,43 @@ def test_fewer_images_than_a_batch_stops_before_training(tmp_path):
     told = refusal(tmp_path / "run", source=str(data))
     assert "There are 10 images to train on, fewer than one batch of 16. Use --set batch_size=5 or less" in told
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_images_in_memory_train_and_go_on_like_files(tmp_path, capsys):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
+    run = small(tmp_path / "run", source=pixels, images=32)
+    assert run.config["data"]["source"] == "images-in-memory"
+    assert run.config["command"].startswith("cardigan.train(images, ...)  # cardigan train --recipe")
+    assert run.report().exists()
+    longer = small(tmp_path / "run", source=[Image.fromarray(each) for each in pixels], images=64, resume=True)
+    assert longer.records[-1]["images"] == 64
+    with pytest.raises(CardiganError, match="The data has changed since this run began"):
+        small(tmp_path / "run", source=pixels[::-1].copy(), images=64)
+
+
+def test_what_was_not_read_is_told_at_the_start_and_kept(tmp_path, capsys):
+    for kind in ("cat", "dog"):
+        (tmp_path / "set" / kind).mkdir(parents=True)
+        for number in range(20):
+            pixels = np.random.default_rng([number, len(kind), ord(kind[0])]).integers(
+                0, 256, (16, 16, 3), dtype=np.uint8
+            )
+            Image.fromarray(pixels).save(tmp_path / "set" / kind / f"{number}.png")
+        (tmp_path / "set" / kind / "notes.doc").write_bytes(b"words")
+    run = small(tmp_path / "run", source=str(tmp_path / "set"), quiet=False, images=16)
+    told = capsys.readouterr().err
+    assert told.count("2 class folders, 40 images (cat 20, dog 20)") == 1
+    assert told.count("Not read: .doc 2") == 1
+    assert run.config["data"]["left out"] == ".doc 2"
+    assert "Left out" in (run.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_checkpoint_whose_numbers_were_drawn_otherwise_is_told(tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cardigan.training.state.STREAMS", 1)
+        stop_early(tmp_path / "run", patch)
+    run = small(tmp_path / "run")
+    told = " ".join(events(run))
+    assert "of a version that drew its random numbers otherwise: weights, optimizers and clock go on" in told
+    assert OTHER_BITS in told
+    assert SAME_BITS not in told
