@@ -25,7 +25,7 @@ def begin(source, given):
     store = open_store(request, settings, "cpu", None, quiet=True)
     recipe = _recipe(request, settings, store, "cpu")
     split = hold_out(store, share=settings.data.hold_out, draws=recipe.degradation is None)
-    _batches(store, split, recipe, seed=0, device="cpu")[0].at(0)
+    _batches(store, split, recipe, seed=0, device="cpu", resident=True).at(0)
     return store
 
 

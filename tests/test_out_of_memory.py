@@ -200,7 +200,7 @@ class Full(Generator):
 
 def test_drawing_and_measuring_say_what_takes_less(tmp_path, monkeypatch):
     network = Full(size=16, latent=8, width=2)
-    with pytest.raises(TooLittleMemoryError, match=r"Drawing 16 images of 16x16 pixels at once on cpu does not fit"):
+    with pytest.raises(TooLittleMemoryError, match=r"Drawing 16 images at once on cpu does not fit"):
         sample.draw(network, torch.zeros(3, 8))
 
     def full(*arguments, **settings):

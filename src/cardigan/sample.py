@@ -179,8 +179,7 @@ def draw(network: GeneratorNetwork, latents: Tensor, labels: Tensor | None = Non
     """
     device = next(network.parameters()).device
     pictures = []
-    high, wide = network.shape[1:]
-    what = f"Drawing {CHUNK} images of {high}x{wide} pixels at once on {device}"
+    what = f"Drawing {CHUNK} images at once on {device}"
     other = "" if device.type == "cpu" else ", or draw on the CPU (--device cpu)"
     with torch.inference_mode(), telling_of_memory(what, f"Close other programs that use it{other}."):
         for start in range(0, len(latents), CHUNK):

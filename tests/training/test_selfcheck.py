@@ -335,7 +335,7 @@ def test_a_wrong_order_is_found(monkeypatch):
 
 def test_a_copy_that_the_next_one_overwrites_is_found(monkeypatch):
     """Of batches that are fetched ahead: all lie in the same place."""
-    monkeypatch.setattr(room, "RESIDENT_SHARE", 0.0)
+    monkeypatch.setattr(room, "room_for_images", lambda free: 0.0)
     real, place = room.StoredBatches._sent, {}
 
     def sent(self, tensor):
