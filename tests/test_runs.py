@@ -289,10 +289,15 @@ def test_a_run_that_is_training_says_so(plain, tmp_path):
         assert (
             load(out).remark == f"{out} is still training: its generator is the one published before, after 96 images."
         )
+        shutil.rmtree(out / "generator")
+        shutil.rmtree(out / "checkpoints")
+        assert message(lambda: load(out).sample(1)) == (
+            f"{out} is still training and has no generator yet: its first checkpoint comes within a minute. Type the "
+            f"same command again then."
+        )
     finally:
         holder.kill()
         holder.wait()
-    assert load(out).remark == ""
 
 
 def test_a_generator_alone_draws_as_its_run(plain, tmp_path):

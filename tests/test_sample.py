@@ -322,3 +322,10 @@ def test_a_network_that_cannot_be_built_again_is_refused(tmp_path, told, words):
         publish(Own(told=told), tmp_path / "generator", facts={})
     assert words in str(caught.value)
     assert not (tmp_path / "generator").exists()
+
+
+def test_opening_a_model_draws_from_nobodys_random_numbers(tmp_path):
+    publish(models.load("dcgan").Generator(size=16, latent=8, width=2), tmp_path, facts={})
+    before = torch.get_rng_state()
+    load_generator(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)

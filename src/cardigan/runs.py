@@ -308,6 +308,11 @@ class Run(Model):
     def _averaged(self, device: torch.device | str) -> Opened:
         """The averaged generator of the newest checkpoint, its normalisation measured anew for its weights."""
         saved, _ = checkpoints.newest(self.folder.checkpoints)
+        if (saved is None or not saved.state["images"]) and self.folder.in_use():
+            raise CardiganError(
+                f"{self.path} is still training and has no generator yet: its first checkpoint comes within a minute. "
+                f"Type the same command again then."
+            )
         if saved is None or not saved.state["images"]:
             raise CardiganError(
                 f"{self.path} has no generator yet: nothing was trained. Run its train command again: "

@@ -130,7 +130,9 @@ def load_generator(
                 f"The model in {folder} is a {model}, which is not one of Cardigan's own, and is not imported because "
                 f"a file says so. Give its class: load_generator(folder, build={model.rpartition(':')[2]})."
             )
-        network = (build or models.load(model.replace("_", "-")).Generator)(**config["arguments"])
+        kind = build or models.load(model.replace("_", "-")).Generator
+        with torch.random.fork_rng(devices=[]):  # first weights are drawn, and then replaced
+            network = kind(**config["arguments"])
         network.load_state_dict(weights)
     except _ForeignModelError:
         raise
