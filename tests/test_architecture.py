@@ -125,7 +125,7 @@ ALLOWED = {
         "metrics.manifold",
         "evaluation",
     },
-    "evaluation/gathering": {"randomness", "data", "evaluation", "metrics.copying"},
+    "evaluation/gathering": {"errors", "randomness", "data", "evaluation", "metrics.copying"},
     # the heart
     "training": LEAVES | {"training"},
     "training/pace": LEAVES | {"layers", "training"},

@@ -324,8 +324,9 @@ def test_a_network_that_cannot_be_built_again_is_refused(tmp_path, told, words):
     assert not (tmp_path / "generator").exists()
 
 
-def test_opening_a_model_draws_from_nobodys_random_numbers(tmp_path):
-    publish(models.load("dcgan").Generator(size=16, latent=8, width=2), tmp_path, facts={})
+def test_writing_and_opening_a_model_draw_from_nobodys_random_numbers(tmp_path):
+    network = models.load("dcgan").Generator(size=16, latent=8, width=2)
     before = torch.get_rng_state()
+    publish(network, tmp_path, facts={})
     load_generator(tmp_path)
     assert torch.equal(torch.get_rng_state(), before)

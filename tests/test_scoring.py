@@ -301,6 +301,16 @@ def test_transparent_files_are_painted_over(tmp_path):
     assert told in card.because
 
 
+def test_one_picture_is_not_cut_up_and_scored(tmp_path):
+    Image.fromarray(noise(1, size=200)[0]).save(tmp_path / "one.png")
+    real = saved(tmp_path / "real.npz", noise(100, 2, size=32))
+    for subject, against in ((tmp_path / "one.png", real), (real, tmp_path / "one.png")):
+        assert message(subject, against=against, **QUICK) == (
+            f"{tmp_path / 'one.png'} is one picture, which would be cut into pieces. Scores need many pictures. Name a "
+            f"folder, a zip or an array of them."
+        )
+
+
 def test_files_of_many_sizes_need_a_size(tmp_path):
     folder = folder_of(tmp_path / "mixed", noise(30, size=16))
     folder_of(folder / "large", noise(30, 1, size=24))

@@ -71,7 +71,9 @@ def _rebuilt(generator: GeneratorNetwork) -> tuple[dict[str, Any], dict[str, Ten
     # Weights that spectral norm has already divided must not be opened under it again.
     arguments = arguments | ({"spectral": False} if "spectral" in arguments else {})
     try:
-        return arguments, _plain_weights(generator, kind(**arguments))
+        with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and not used
+            again = kind(**arguments)
+        return arguments, _plain_weights(generator, again)
     except (TypeError, KeyError, AttributeError, AssertionError) as error:
         said = " ".join(str(error).split())[:300]
         raise CardiganError(f"{_model(kind)}(**{arguments}) is not this generator again: {said} {how}") from error

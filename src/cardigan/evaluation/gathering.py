@@ -12,6 +12,7 @@ from cardigan.data import DataSettings, Source, Store, open_source, prepare
 from cardigan.data.decode import ALPHA
 from cardigan.data.holding import hold_out, training_part
 from cardigan.data.words import counted, counts, first, printable, sides
+from cardigan.errors import CardiganError
 from cardigan.evaluation.extractors_contract import Pixels
 from cardigan.evaluation.measure import Real
 from cardigan.evaluation.tricks import digest
@@ -108,6 +109,12 @@ def of_files(
         settings: how both are read; None reads them as they are.
     """
     given = settings or SETTINGS
+    for each in (source, against):
+        if open_source(each, given).crops:
+            raise CardiganError(
+                f"{each} is one picture, which would be cut into pieces. Scores need many pictures. Name a folder, a "
+                f"zip or an array of them."
+            )
     ours = replace(given, duplicates="keep", labels=False)
     mine = read(source, size, ours)
     theirs = read(against, mine.shape[:2], given)
